@@ -1,0 +1,281 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-dev/sluice/internal/event"
+	"github.com/sluice-dev/sluice/internal/follow"
+	"github.com/sluice-dev/sluice/internal/status"
+)
+
+// sources remembers, per object, its run and when the next is due. Losing it
+// in a restart costs one look at each repository, nothing else.
+type sources struct {
+	// base is the context of all runs; wake puts an object back in the queue.
+	base context.Context
+	wake func(reconcile.Request)
+
+	mu   sync.Mutex
+	byID map[reconcile.Request]*tracked
+}
+
+func (all *sources) of(req reconcile.Request) *tracked {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	s, found := all.byID[req]
+	if !found {
+		s = &tracked{base: all.base, wake: func() { all.wake(req) }, stale: map[string]bool{}}
+		if all.byID == nil {
+			all.byID = map[reconcile.Request]*tracked{}
+		}
+		all.byID[req] = s
+	}
+	return s
+}
+
+func (all *sources) drop(req reconcile.Request) {
+	all.mu.Lock()
+	s := all.byID[req]
+	delete(all.byID, req)
+	all.mu.Unlock()
+	if s != nil {
+		s.rest()
+	}
+}
+
+// nudge makes the next pass over an object start a run.
+func (all *sources) nudge(req reconcile.Request) {
+	s := all.of(req)
+	s.mu.Lock()
+	s.nudged = true
+	s.mu.Unlock()
+	all.wake(req)
+}
+
+// tracked is what is remembered of one object.
+type tracked struct {
+	base context.Context
+	wake func()
+
+	mu        sync.Mutex
+	run       *run
+	last      input     // of the last run that ended or is going on
+	at        time.Time // when the next run is due by the clock; zero is never
+	nudged    bool      // a hint or a Secret asks for a run
+	failures  int       // in a row
+	mayGoBack bool      // somebody allowed a lower version and no run has succeeded since
+	duration  time.Duration
+
+	written *sourcev1.OCIRepository // as we last wrote it
+	stale   map[string]bool         // resource versions that our writes replaced
+}
+
+// input is what makes a run necessary when it changes.
+type input struct {
+	generation int64
+	requested  string
+	annotation string
+}
+
+func inputOf(obj *sourcev1.OCIRepository) input {
+	requested, _ := meta.ReconcileAnnotationValue(obj.GetAnnotations())
+	return input{generation: obj.Generation, requested: requested, annotation: obj.Annotations[AllowDowngradeAnnotation]}
+}
+
+// run is one run that goes on beside the workers.
+type run struct {
+	cancel  context.CancelFunc
+	started time.Time
+
+	mu     sync.Mutex
+	events []event.Event
+	moment follow.Moment
+	done   bool
+	shown  int // events already folded into the status
+}
+
+type runState int
+
+const (
+	runNone runState = iota
+	runGoing
+	runDone
+)
+
+// showAfter is how long a run may last before the status says that it goes on.
+const showAfter = time.Second
+
+// due tells whether a run has to start now: the object asks for something that
+// no run was made for, somebody nudged, or the time has come. A run in progress
+// is only called off for a changed object.
+func (s *tracked) due(obj *sourcev1.OCIRepository, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != inputOf(obj) {
+		return true
+	}
+	if s.run != nil {
+		return false
+	}
+	return s.nudged || !s.at.IsZero() && !now.Before(s.at)
+}
+
+// begin starts a run, calling off the one before.
+func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(ctx context.Context, ask follow.Ask, mayGoBack bool, sink func(event.Event)) follow.Moment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run != nil {
+		s.run.cancel()
+	}
+	now := time.Now()
+	in := inputOf(obj)
+	asked := in.requested != obj.Status.GetLastHandledReconcileRequest() && in.requested != ""
+	changed := obj.Generation != obj.Status.ObservedGeneration
+	s.mayGoBack = s.mayGoBack || asked || changed && obj.Status.ObservedGeneration > 0
+	ask := follow.Ask{Timeout: DefaultTimeout, Now: asked || changed || s.nudged, NotBefore: now}
+	if !ask.Now {
+		// Somebody else's answer will do if it is a small part of the interval old.
+		ask.NotBefore = now.Add(-min(obj.Spec.Interval.Duration/20, 30*time.Second))
+	}
+	if t := obj.Spec.Timeout; t != nil && t.Duration > 0 {
+		ask.Timeout = t.Duration
+	}
+	ctx, cancel := context.WithCancel(s.base)
+	r := &run{cancel: cancel, started: now}
+	s.run, s.last, s.nudged, s.at = r, in, false, time.Time{}
+	mayGoBack := s.mayGoBack
+	r.events = append(r.events, event.Event{At: now, Asking: &event.Asking{Repository: obj.Spec.URL}})
+	slow := time.AfterFunc(showAfter, s.wake)
+	go func() {
+		defer cancel()
+		moment := do(ctx, ask, mayGoBack, r.add)
+		slow.Stop()
+		if ctx.Err() != nil {
+			return // called off: whoever did it has taken over, or the process ends
+		}
+		r.mu.Lock()
+		r.moment, r.done = moment, true
+		r.mu.Unlock()
+		s.wake()
+	}()
+}
+
+func (r *run) add(e event.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.At = time.Now()
+	r.events = append(r.events, e)
+}
+
+// progress gives the events of the run to report: all of them when it is done,
+// those so far when it has lasted long enough to be shown and has news.
+func (s *tracked) progress(obj *sourcev1.OCIRepository) ([]event.Event, runState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil || s.last != inputOf(obj) {
+		return nil, runNone
+	}
+	r := s.run
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.done:
+		// A run that learned nothing new shows nothing of its beginning.
+		return r.events[1:], runDone
+	case time.Since(r.started) < showAfter || r.shown == len(r.events):
+		return nil, runGoing
+	default:
+		r.shown = len(r.events)
+		return append([]event.Event(nil), r.events...), runGoing
+	}
+}
+
+// finish ends a run that was reported and says when the next is due.
+func (s *tracked) finish(outcome event.Event, interval time.Duration, timing Timing) (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.run
+	s.run = nil
+	if outcome.Failed == nil {
+		s.failures, s.mayGoBack = 0, false
+	} else {
+		s.failures++
+	}
+	s.duration = time.Since(r.started)
+	at, again := status.Next(outcome, status.Schedule{
+		Interval: interval, Asked: r.moment.At, Jitter: r.moment.Jitter, Spread: timing.Spread,
+		Backoff: timing.backoff(s.failures),
+	})
+	if s.nudged {
+		at, again = time.Now(), true // what the run learned may be older than the hint
+	}
+	s.at = at
+	return at, again
+}
+
+func (s *tracked) took() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.duration
+}
+
+// untilDue is how a pass ends that had nothing to do.
+func (s *tracked) untilDue(now time.Time) reconcile.Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.IsZero() {
+		return reconcile.Result{}
+	}
+	return reconcile.Result{RequeueAfter: max(s.at.Sub(now), time.Millisecond)}
+}
+
+// rest calls the run off and forgets what was known: the object is suspended
+// or goes away.
+func (s *tracked) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run != nil {
+		s.run.cancel()
+	}
+	s.run, s.last, s.at, s.nudged = nil, input{}, time.Time{}, false
+}
+
+// wrote remembers our own write until the cache has it.
+func (s *tracked) wrote(base string, obj *sourcev1.OCIRepository) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stale[base] = true
+	s.written = obj.DeepCopy()
+}
+
+// freshest gives our own last write in place of what the cache held before it,
+// so that no pass acts on a status that it has replaced itself.
+func (s *tracked) freshest(obj *sourcev1.OCIRepository) *sourcev1.OCIRepository {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stale[obj.ResourceVersion] && s.written != nil {
+		return s.written.DeepCopy()
+	}
+	clear(s.stale)
+	s.written = nil
+	return obj
+}
+
+func (t Timing) backoff(failures int) time.Duration {
+	d := t.MinRetry
+	for range failures - 1 {
+		if d *= 2; d >= t.MaxRetry {
+			return t.MaxRetry
+		}
+	}
+	return d
+}
+
+func equalStatus(a, b sourcev1.OCIRepositoryStatus) bool { return equality.Semantic.DeepEqual(a, b) }
