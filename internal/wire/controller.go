@@ -20,9 +20,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -66,9 +68,12 @@ type Options struct {
 
 	Version string
 	Log     *slog.Logger
-	// Ready, if set, is closed when the process leads, serves and reconciles.
-	Ready chan<- struct{}
+	// Ready, if set, is told once when the process leads and serves.
+	Ready func(Serving)
 }
+
+// Serving says where a controller process listens.
+type Serving struct{ Storage, Hook string }
 
 // Kinds are the values of --controllers.
 var Kinds = []string{"oci"}
@@ -139,7 +144,7 @@ func Controller(ctx context.Context, config *rest.Config, o Options) error {
 		mgr.Add(onLead(func(ctx context.Context) error { return collect(ctx, shelf, o.Log) })),
 		mgr.Add(onLead(func(context.Context) error {
 			if o.Ready != nil {
-				close(o.Ready)
+				o.Ready(listeners.serving())
 			}
 			return nil
 		})),
@@ -184,6 +189,8 @@ func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 		LeaseDuration:                 &o.LeaseDuration,
 		RenewDeadline:                 &o.RenewDeadline,
 		RetryPeriod:                   &o.RetryTime,
+		// Names are unique per process unless a test runs several.
+		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 		Cache: cache.Options{
 			ByObject: map[client.Object]cache.ByObject{
@@ -296,6 +303,14 @@ func (l listeners) close() {
 			x.Close() // closed already after a clean run
 		}
 	}
+}
+
+func (l listeners) serving() Serving {
+	s := Serving{Storage: l.storage.Addr().String()}
+	if l.hook != nil {
+		s.Hook = l.hook.Addr().String()
+	}
+	return s
 }
 
 // advertised is where consumers find the artifact server.

@@ -63,18 +63,34 @@ func (f *Failure) detail() string {
 	var resp *errcode.ErrorResponse
 	if errors.As(f.cause, &resp) {
 		text := fmt.Sprintf("the registry answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-		if len(resp.Errors) > 0 {
-			text += " (" + stable(resp.Errors.Error()) + ")"
+		if said := said(resp.Errors); said != "" {
+			text += " (" + said + ")"
 		}
 		return text
 	}
 	switch f.Kind {
 	case TimedOut:
 		return "no answer in time"
+	case NotFound: // the library has no answer to show for it
+		return "the registry answered 404 Not Found"
 	case Unreachable, Interrupted:
 		return reach(f.cause, f.Repository.Host)
 	}
 	return stable(f.cause.Error())
+}
+
+// said is what the registry said besides its status: messages, or codes where
+// there are none. Details are for machines.
+func said(errs errcode.Errors) string {
+	var texts []string
+	for _, e := range errs {
+		text := e.Message
+		if text == "" {
+			text = strings.ToLower(strings.ReplaceAll(e.Code, "_", " "))
+		}
+		texts = append(texts, stable(text))
+	}
+	return strings.Join(texts, "; ")
 }
 
 // fail turns any error of a call into a Failure.

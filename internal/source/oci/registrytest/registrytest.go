@@ -52,8 +52,10 @@ func New(t testing.TB, options ...Option) *Registry {
 		r.Server = httptest.NewServer(r)
 	}
 	r.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	t.Cleanup(r.Server.CloseClientConnections)
-	t.Cleanup(r.Server.Close)
+	t.Cleanup(func() {
+		r.Server.CloseClientConnections() // those that hang would hold Close up for ever
+		r.Server.Close()
+	})
 	return r
 }
 
