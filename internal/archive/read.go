@@ -40,6 +40,9 @@ func Read(r io.Reader, limits Limits) (*Tree, error) {
 	for entries := 0; ; entries++ {
 		header, err := tr.Next()
 		if errors.Is(err, io.EOF) {
+			if err := gz.Close(); err != nil { // what follows the last entry is cut off
+				return nil, fmt.Errorf("reading tar: %w", err)
+			}
 			return b.tree(), nil
 		}
 		if err != nil {
@@ -67,7 +70,7 @@ func readEntry(b *builder, tr *tar.Reader, header *tar.Header, left, limit int64
 		if name == "." {
 			return left, nil
 		}
-		return left, b.dir(name, mode)
+		return left, b.dir(name, mode.Perm())
 	case mode.IsRegular():
 		if header.Size > left {
 			return left, fmt.Errorf("%w: more than %d bytes at entry %q", ErrTooLarge, limit, header.Name)
@@ -76,7 +79,7 @@ func readEntry(b *builder, tr *tar.Reader, header *tar.Header, left, limit int64
 		if err != nil {
 			return left, fmt.Errorf("reading tar entry %q: %w", header.Name, err)
 		}
-		return left - int64(len(data)), b.file(name, mode, data)
+		return left - int64(len(data)), b.file(name, mode.Perm(), data)
 	case mode&fs.ModeSymlink != 0:
 		return left, nil // dropped, as Flux does; what it pointed to is not
 	default:

@@ -23,6 +23,7 @@ type node struct {
 	mode     fs.FileMode
 	data     []byte
 	children []fs.DirEntry // sorted by name; directories only
+	leftOut  bool          // a directory that Load skipped, here for what is below it
 }
 
 // File is one file to put into a Tree.
@@ -35,14 +36,18 @@ type File struct {
 const (
 	filePerm fs.FileMode = 0o644
 	dirPerm  fs.FileMode = 0o755
+
+	// modeBits are the bits that a tar header has room for beside the type.
+	modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 )
 
 // NewTree builds a tree of files; directories come into being as needed. The
-// last of two files with one path wins, as when a tar is extracted.
+// last of two files with one path wins but keeps the mode of the first, as when
+// Flux extracts a tar.
 func NewTree(files []File) (*Tree, error) {
 	b := newBuilder()
 	for _, f := range files {
-		if err := b.file(f.Path, f.Mode, f.Data); err != nil {
+		if err := b.file(f.Path, f.Mode.Perm(), f.Data); err != nil {
 			return nil, err
 		}
 	}
@@ -70,7 +75,7 @@ func (t *Tree) With(p string, data []byte) (*Tree, error) {
 	b := newBuilder()
 	for name, n := range t.nodes {
 		if n.mode.IsDir() {
-			b.dir(name, n.mode)
+			b.nodes[name] = &node{name: n.name, mode: n.mode, leftOut: n.leftOut}
 		} else if err := b.file(name, n.mode, n.data); err != nil {
 			return nil, err
 		}
@@ -139,7 +144,10 @@ func (t *Tree) find(op, name string) (*node, error) {
 }
 
 // builder is the only thing that may change nodes; tree() seals them.
-type builder struct{ nodes map[string]*node }
+type builder struct {
+	nodes   map[string]*node
+	leftOut bool // that a directory was not given means that it was skipped
+}
 
 func newBuilder() *builder {
 	return &builder{nodes: map[string]*node{".": {name: ".", mode: fs.ModeDir | dirPerm}}}
@@ -152,7 +160,7 @@ func (b *builder) dir(p string, mode fs.FileMode) error {
 	if err := b.parents(p); err != nil {
 		return err
 	}
-	b.nodes[p] = &node{name: path.Base(p), mode: fs.ModeDir | mode.Perm()}
+	b.nodes[p] = &node{name: path.Base(p), mode: fs.ModeDir | mode&modeBits}
 	return nil
 }
 
@@ -160,13 +168,16 @@ func (b *builder) file(p string, mode fs.FileMode, data []byte) error {
 	if !fs.ValidPath(p) || p == "." {
 		return fmt.Errorf("%q is no path of a file inside the tree", p)
 	}
-	if old, found := b.nodes[p]; found && old.mode.IsDir() {
-		return fmt.Errorf("%q is both a directory and a file", p)
+	if old, found := b.nodes[p]; found {
+		if old.mode.IsDir() {
+			return fmt.Errorf("%q is both a directory and a file", p)
+		}
+		mode = old.mode
 	}
 	if err := b.parents(p); err != nil {
 		return err
 	}
-	b.nodes[p] = &node{name: path.Base(p), mode: mode.Perm(), data: data}
+	b.nodes[p] = &node{name: path.Base(p), mode: mode & modeBits, data: data}
 	return nil
 }
 
@@ -178,7 +189,7 @@ func (b *builder) parents(p string) error {
 			}
 			return fmt.Errorf("%q is a file, so %q cannot be below it", dir, p)
 		}
-		b.nodes[dir] = &node{name: path.Base(dir), mode: fs.ModeDir | dirPerm}
+		b.nodes[dir] = &node{name: path.Base(dir), mode: fs.ModeDir | dirPerm, leftOut: b.leftOut}
 	}
 }
 

@@ -31,6 +31,7 @@ type Skip func(path string, dir bool) bool
 // compression. Symlinks and other special files are left out. For equal input
 // the bytes are those that Flux's own packers write with the same Go version.
 func Write(w io.Writer, fsys fs.FS, modes Modes, skip Skip) error {
+	tree, _ := fsys.(*Tree)
 	gz := gzip.NewWriter(w)
 	tw := tar.NewWriter(gz)
 	err := fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
@@ -40,7 +41,7 @@ func Write(w io.Writer, fsys fs.FS, modes Modes, skip Skip) error {
 		if !d.IsDir() && !d.Type().IsRegular() {
 			return nil
 		}
-		if p != "." && skip != nil && skip(p, d.IsDir()) {
+		if p != "." && skip != nil && skip(p, d.IsDir()) || tree != nil && tree.nodes[p].leftOut {
 			return nil
 		}
 		return writeEntry(tw, fsys, p, d, modes)
@@ -102,6 +103,7 @@ func normalMode(mode fs.FileMode) int64 {
 // out. It fails rather than hold more than the limits.
 func Load(fsys fs.FS, skip Skip, limits Limits) (*Tree, error) {
 	b := newBuilder()
+	b.leftOut = true
 	left, entries := limits.Bytes, 0
 	err := fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -133,7 +135,7 @@ func Load(fsys fs.FS, skip Skip, limits Limits) (*Tree, error) {
 		return nil, err
 	}
 	if root, err := fs.Stat(fsys, "."); err == nil {
-		b.nodes["."].mode = fs.ModeDir | root.Mode().Perm()
+		b.nodes["."].mode = fs.ModeDir | root.Mode()&modeBits
 	}
 	return b.tree(), nil
 }

@@ -7,10 +7,11 @@
 package ignore
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/sourceignore"
@@ -55,17 +56,17 @@ func matching(m gitignore.Matcher) archive.Skip {
 // parents first. Same order as sourceignore.LoadIgnorePatterns, which only
 // reads from disk.
 func load(tree fs.FS, dir string, domain []string) ([]gitignore.Pattern, error) {
-	var patterns []gitignore.Pattern
-	file, err := fs.ReadFile(tree, path.Join(dir, sourceignore.IgnoreFile))
-	switch {
-	case err == nil:
-		patterns = sourceignore.ReadPatterns(strings.NewReader(string(file)), domain)
-	case !isAbsent(err):
-		return nil, err
-	}
 	entries, err := fs.ReadDir(tree, dir)
 	if err != nil {
 		return nil, err
+	}
+	var patterns []gitignore.Pattern
+	if slices.ContainsFunc(entries, isIgnoreFile) {
+		file, err := fs.ReadFile(tree, path.Join(dir, sourceignore.IgnoreFile))
+		if err != nil {
+			return nil, err
+		}
+		patterns = sourceignore.ReadPatterns(bytes.NewReader(file), domain)
 	}
 	for _, e := range entries {
 		if !e.IsDir() || e.Name() == ".git" {
@@ -80,4 +81,5 @@ func load(tree fs.FS, dir string, domain []string) ([]gitignore.Pattern, error) 
 	return patterns, nil
 }
 
-func isAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+// isIgnoreFile: a directory of that name says nothing and is no error, as in Flux.
+func isIgnoreFile(e fs.DirEntry) bool { return e.Name() == sourceignore.IgnoreFile && !e.IsDir() }

@@ -12,26 +12,29 @@ import (
 // conditions is a set of conditions while it is being folded.
 type conditions struct {
 	list       []metav1.Condition
+	before     []metav1.Condition // as the fold found them
 	generation int64
 	now        time.Time
 }
 
 // set follows fluxcd/pkg/runtime/conditions Set: a transition is a change of
-// status, reason or message.
+// status, reason or message. What a condition was in the middle of a fold
+// nobody has seen: it counts against what it was before.
 func (c *conditions) set(kind string, value metav1.ConditionStatus, reason, message string) {
 	next := metav1.Condition{
 		Type: kind, Status: value, Reason: reason, Message: trim(message), ObservedGeneration: c.generation,
 		LastTransitionTime: metav1.NewTime(c.now.UTC().Truncate(time.Second)),
 	}
-	for i, old := range c.list {
-		if old.Type != kind {
-			continue
-		}
-		if old.Status == next.Status && old.Reason == next.Reason && old.Message == next.Message {
+	for _, old := range c.before {
+		if old.Type == kind && old.Status == next.Status && old.Reason == next.Reason && old.Message == next.Message {
 			next.LastTransitionTime = old.LastTransitionTime
 		}
-		c.list[i] = next
-		return
+	}
+	for i, old := range c.list {
+		if old.Type == kind {
+			c.list[i] = next
+			return
+		}
 	}
 	c.list = append(c.list, next)
 }

@@ -52,7 +52,7 @@ var outcomes = map[event.Step]struct{ condition, reason string }{
 // Unchanged or Failed) the run is still going on and the status says so.
 func FoldOCI(previous sourcev1.OCIRepositoryStatus, about Source, events []event.Event) (sourcev1.OCIRepositoryStatus, []event.Notice) {
 	f := &fold{previous: previous, next: *previous.DeepCopy(), about: about}
-	f.conditions = conditions{list: f.next.Conditions, generation: about.Generation}
+	f.conditions = conditions{list: f.next.Conditions, before: previous.Conditions, generation: about.Generation}
 	for _, e := range events {
 		f.apply(e)
 	}
@@ -116,6 +116,7 @@ func heldText(h event.Held) string {
 }
 
 func (f *fold) progress(message string) {
+	f.remove(meta.StalledCondition) // work goes on, so it is not stuck
 	f.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingReason, message)
 	f.set(meta.ReadyCondition, metav1.ConditionUnknown, meta.ProgressingReason, message)
 }
