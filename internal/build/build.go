@@ -80,14 +80,22 @@ func Run(fsys fs.FS, dir string) (objects resmap.ResMap, err error) {
 	if err != nil {
 		return nil, err
 	}
+	complete := completeness{fsys, map[string]bool{}}
 	if _, err := KustomizationFile(fsys, dir); errors.Is(err, fs.ErrNotExist) {
 		generated, err := generate(fsys, dir)
 		if err != nil {
+			return nil, fmt.Errorf("building %s: %w", dir, err)
+		}
+		file := path.Join(dir, "kustomization.yaml")
+		if err := copied.WriteFile(path.Join(root, file), generated); err != nil {
 			return nil, err
 		}
-		if err := copied.WriteFile(path.Join(root, dir, "kustomization.yaml"), generated); err != nil {
-			return nil, err
+		err = complete.file(file, generated)
+		if err != nil {
+			return nil, fmt.Errorf("building %s: %w", dir, err)
 		}
+	} else if err := complete.dir(dir); err != nil {
+		return nil, fmt.Errorf("building %s: %w", dir, err)
 	}
 	unlock, err := lockSchema(fsys)
 	if err != nil {
@@ -106,7 +114,7 @@ func Run(fsys fs.FS, dir string) (objects resmap.ResMap, err error) {
 	}()
 	objects, err = krusty.MakeKustomizer(options).Run(copied, path.Join(root, dir))
 	if err != nil {
-		return nil, fmt.Errorf("building %s: %s", dir, strings.ReplaceAll(err.Error(), root+"/", ""))
+		return nil, fmt.Errorf("building %s: %s", dir, plain(err.Error()))
 	}
 	return objects, nil
 }

@@ -88,7 +88,7 @@ func decodes(fsys fs.FS, file string) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("failed to decode Kubernetes YAML from %s: %w", file, err)
+			return fmt.Errorf("%s is no YAML: %w", file, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,24 +28,35 @@ func Main(ctx context.Context, std IO) int {
 	if err == nil {
 		return OK
 	}
-	if ctx.Err() != nil {
-		fmt.Fprintln(std.Err, "sluice: interrupted")
-		return Interrupted
-	}
 	var p *Problem
-	if !errors.As(err, &p) {
-		// What cobra itself finds wrong is the command line.
-		p = &Problem{Code: Usage, What: err.Error(), Do: []string{strings.TrimSpace("sluice help " + verbOf(root, std.Args))}}
+	switch known := errors.As(err, &p); {
+	case ctx.Err() != nil && known:
+		p = &Problem{Code: Interrupted, What: "interrupted", Next: p.Next}
+	case ctx.Err() != nil:
+		p = &Problem{Code: Interrupted, What: "interrupted"}
+	case !known:
+		p = wrongCommandLine(root, std.Args, err)
 	}
 	p.print(std.Err)
 	return p.Code
 }
 
-func verbOf(root *cobra.Command, args []string) string {
-	if found, _, err := root.Find(args); err == nil && found != root {
-		return strings.TrimPrefix(found.CommandPath(), "sluice ")
+// wrongCommandLine explains what cobra itself finds wrong.
+func wrongCommandLine(root *cobra.Command, args []string, err error) *Problem {
+	p := &Problem{Code: Usage, What: err.Error()}
+	found, _, findErr := root.Find(args)
+	if findErr == nil {
+		p.Do = []string{found.CommandPath() + " --help"}
+		return p
 	}
-	return ""
+	if i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") }); i >= 0 {
+		p.What = fmt.Sprintf("there is no command %q", args[i])
+		for _, name := range root.SuggestionsFor(args[i]) {
+			p.Do = append(p.Do, "sluice "+name+" --help")
+		}
+	}
+	p.Do = append(p.Do, "sluice help")
+	return p
 }
 
 func newRoot(std IO) *cobra.Command {
@@ -56,6 +68,9 @@ at the versions that each environment asks for, on Flux's own API objects.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       std.Version,
+
+		DisableSuggestions:         true, // we make our own: wrongCommandLine
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(std.In)
 	root.SetOut(std.Out)
@@ -94,9 +109,12 @@ func usage(c *cobra.Command, what string) *Problem {
 	return &Problem{Code: Usage, What: what, Do: []string{c.CommandPath() + " --help"}}
 }
 
+// verb is a command as it is named in a sentence that starts with "sluice:".
+func verb(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), "sluice ") }
+
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage(c, fmt.Sprintf("%s takes no argument %q", c.CommandPath(), args[0]))
+		return usage(c, fmt.Sprintf("%s takes no argument %q", verb(c), args[0]))
 	}
 	return nil
 }
@@ -108,9 +126,9 @@ func oneArg(name string) cobra.PositionalArgs {
 		case 1:
 			return nil
 		case 0:
-			return usage(c, fmt.Sprintf("%s needs %s", c.CommandPath(), name))
+			return usage(c, fmt.Sprintf("%s needs an argument %s", verb(c), name))
 		default:
-			return usage(c, fmt.Sprintf("%s takes one %s, not %d arguments", c.CommandPath(), name, len(args)))
+			return usage(c, fmt.Sprintf("%s takes one argument %s, not %d: %s", verb(c), name, len(args), strings.Join(args, " ")))
 		}
 	}
 }

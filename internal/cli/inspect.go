@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-dev/sluice/internal/archive"
 	"github.com/sluice-dev/sluice/internal/artifact"
 	"github.com/sluice-dev/sluice/internal/build"
 )
@@ -69,32 +69,40 @@ func newInspect(std IO) *cobra.Command {
 }
 
 func (b bundle) inspect(ref artifact.Reference) inspection {
-	i := inspection{
+	return inspection{
 		Reference: ref.String(), Digest: b.manifest.Digest.String(),
 		Source:      b.manifest.Annotations[ocispec.AnnotationSource],
 		Revision:    b.manifest.Annotations[ocispec.AnnotationRevision],
 		Created:     b.manifest.Annotations[ocispec.AnnotationCreated],
 		Annotations: b.manifest.Annotations,
 		Layer:       b.layer.Digest.String(), MediaType: b.layer.MediaType, Size: b.layer.Size,
-		Unpacked: b.tree.Bytes(), Files: b.tree.Files(), Entries: []string{},
+		Unpacked: b.tree.Bytes(), Files: append([]string{}, b.tree.Files()...), Entries: entries(b.tree),
 	}
-	for _, file := range i.Files {
+}
+
+// entries are the directories that have a kustomization file.
+func entries(tree *archive.Tree) []string {
+	dirs := []string{}
+	for _, file := range tree.Files() {
 		dir := path.Dir(file)
-		if found, err := build.KustomizationFile(b.tree, dir); err == nil && found == file && !slices.Contains(i.Entries, dir) {
-			i.Entries = append(i.Entries, dir)
+		if found, err := build.KustomizationFile(tree, dir); err == nil && found == file {
+			dirs = append(dirs, dir)
 		}
 	}
-	return i
+	return dirs
 }
 
 func (i inspection) print(w io.Writer) error {
 	lines := [][2]string{
 		{"reference", i.Reference}, {"digest", i.Digest}, {"source", i.Source}, {"revision", i.Revision}, {"created", i.Created},
 		{"layer", fmt.Sprintf("%s (%s, %s)", i.Layer, i.MediaType, size(i.Size))},
-		{"content", fmt.Sprintf("%d files, %s", len(i.Files), size(i.Unpacked))},
+		{"content", fmt.Sprintf("%s, %s", count(len(i.Files), "file"), size(i.Unpacked))},
 		{"entries", strings.Join(i.Entries, ", ")},
 	}
 	for _, line := range lines {
+		if line[1] == "" {
+			continue
+		}
 		if _, err := fmt.Fprintf(w, "%-10s %s\n", line[0], line[1]); err != nil {
 			return err
 		}

@@ -35,23 +35,22 @@ func (f format) check(c *cobra.Command) error {
 
 // print writes a value, or what text writes if no format was asked for.
 func (f format) print(w io.Writer, value any, text func(io.Writer) error) error {
-	var out []byte
-	var err error
 	switch f {
 	case asJSON:
-		if out, err = json.MarshalIndent(value, "", "  "); err == nil {
-			out = append(out, '\n')
-		}
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false) // a range like >=1.0.0 stays readable
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(value)
 	case asYAML:
-		out, err = yaml.Marshal(value)
+		out, err := yaml.Marshal(value)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(out)
+		return err
 	default:
 		return text(w)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(out)
-	return err
 }
 
 // table writes rows in columns.
@@ -61,6 +60,23 @@ func table(w io.Writer, header []string, rows [][]string) error {
 		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
 	return tw.Flush()
+}
+
+// count is a number of things: "1 file", "2 files".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// some names the first few of a list.
+func some(list []string) string {
+	const most = 5
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
 // size is a number of bytes as people read it.

@@ -50,13 +50,10 @@ func pullCommand(std IO, name string) *cobra.Command {
 				return err
 			}
 			if err := writeTree(dir, b.tree); err != nil {
-				return &Problem{Code: codeOf(err), What: "writing to " + dir + " failed", Why: err, Next: "nothing: what was written stays"}
+				return &Problem{Code: codeOf(err), What: "writing to " + dir + " failed", Why: err, Next: "nothing: what has been written stays", Do: []string{"choose another directory with --output"}}
 			}
-			fmt.Fprintf(std.Err, "%d files written to %s\n", len(b.tree.Files()), dir)
-			_, err = fmt.Fprintf(std.Out, "source %s\nrevision %s\ndigest %s\n",
-				b.manifest.Annotations[ocispec.AnnotationSource], b.manifest.Annotations[ocispec.AnnotationRevision],
-				artifact.Reference{Repository: ref.Repository, Digest: b.manifest.Digest})
-			return err
+			fmt.Fprintf(std.Err, "%s written to %s\n", count(len(b.tree.Files()), "file"), dir)
+			return b.print(std.Out, ref.Repository)
 		},
 	}
 	c.Flags().StringVarP(&dir, "output", "o", "", "directory to write to; what is there already is kept or overwritten, never deleted")
@@ -71,11 +68,28 @@ type bundle struct {
 	tree     *archive.Tree
 }
 
+// print says what was pulled.
+func (b bundle) print(w io.Writer, repo artifact.Repository) error {
+	for _, line := range [][2]string{
+		{"source", b.manifest.Annotations[ocispec.AnnotationSource]},
+		{"revision", b.manifest.Annotations[ocispec.AnnotationRevision]},
+		{"digest", artifact.Reference{Repository: repo, Digest: b.manifest.Digest}.String()},
+	} {
+		if line[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s %s\n", line[0], line[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fetch reads manifest and content of a reference and verifies both.
 func fetch(ctx context.Context, client *oci.Client, ref artifact.Reference, f registryFlags) (bundle, error) {
 	var b bundle
 	failed := func(err error) (bundle, error) {
-		return b, registryProblem(fmt.Sprintf("pulling %s failed", ref), "", err)
+		return b, registryProblem(fmt.Sprintf("reading %s failed", ref), err)
 	}
 	dgst := ref.Digest
 	if dgst == "" {
@@ -98,17 +112,28 @@ func fetch(ctx context.Context, client *oci.Client, ref artifact.Reference, f re
 	}
 	defer body.Close()
 	verified := b.layer.Digest.Verifier()
-	b.tree, err = archive.Read(io.TeeReader(body, verified), archive.DefaultLimits)
-	if err != nil {
-		return failed(err)
+	var unread error
+	b.tree, unread = archive.Read(io.TeeReader(body, verified), archive.DefaultLimits)
+	if f := (*oci.Failure)(nil); errors.As(unread, &f) {
+		return failed(unread)
 	}
-	if _, err := io.Copy(verified, body); err != nil { // what follows the archive
+	// What follows the archive, or what is wrong with it, counts too: whether
+	// these are the right bytes comes before whether they make sense.
+	if _, err := io.Copy(verified, io.LimitReader(body, b.layer.Size)); err != nil {
 		return failed(err)
 	}
 	if !verified.Verified() {
 		return b, &Problem{
-			Code: Unverified, What: fmt.Sprintf("pulling %s failed", ref),
+			Code: Unverified, What: fmt.Sprintf("reading %s failed", ref),
 			Why: fmt.Errorf("the layer does not have the digest %s that the manifest names", short(b.layer.Digest)),
+			Do:  []string{"do not use it: somebody or something changed the content; push it again"},
+		}
+	}
+	if unread != nil {
+		return b, &Problem{
+			Code: Negative, What: fmt.Sprintf("reading %s failed", ref),
+			Why: fmt.Errorf("its layer (%s) cannot be unpacked: %w", b.layer.MediaType, unread),
+			Do:  []string{"look who published it, and with what"},
 		}
 	}
 	return b, nil

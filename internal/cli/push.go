@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -73,9 +75,6 @@ bundle has an equal digest. The last line on stdout is REPO@DIGEST.`,
 	return c
 }
 
-// nothingPushed is what happens by itself after every failure here.
-const nothingPushed = "nothing: no tag was moved"
-
 func (f *pushFlags) run(c *cobra.Command, std IO, target string) error {
 	if err := f.output.check(c); err != nil {
 		return err
@@ -105,7 +104,8 @@ func (f *pushFlags) run(c *cobra.Command, std IO, target string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.Err, "%d files, %s → %s, revision %s\n", len(tree.Files()), size(tree.Bytes()), size(packed.Layer.Size), about.Revision)
+	fmt.Fprintf(std.Err, "%s, %s → %s packed, revision %s\n",
+		count(len(tree.Files()), "file"), size(tree.Bytes()), size(packed.Layer.Size), strings.TrimSpace(about.Revision))
 	if f.debug {
 		for _, file := range tree.Files() {
 			fmt.Fprintln(std.Err, "  "+file)
@@ -113,16 +113,30 @@ func (f *pushFlags) run(c *cobra.Command, std IO, target string) error {
 	}
 	dgst, err := client.Push(ctx, packed, tags)
 	if err != nil {
-		return registryProblem(fmt.Sprintf("pushing to %s failed", ref.Repository.URL()), "nothing: tags not named as written above still point where they did", err)
+		p := registryProblem(fmt.Sprintf("pushing to %s failed", ref.Repository.URL()), err).afterTags(tags)
+		if p.Code == NotFound {
+			p.Do = []string{"check the name; some registries want a repository to be created before the first push"}
+		}
+		return p
 	}
 	fmt.Fprintf(std.Err, "pushed and tagged %s\n", strings.Join(tags, ", "))
 	pushed := artifact.Reference{Repository: ref.Repository, Digest: dgst}
-	return f.output.print(std.Out, map[string]any{
-		"url": artifact.Scheme + pushed.String(), "repository": ref.Repository.String(), "tag": tags[0], "tags": tags, "digest": dgst.String(),
+	return f.output.print(std.Out, pushResult{
+		URL: artifact.Scheme + pushed.String(), Repository: ref.Repository.String(), Tag: tags[0], Tags: tags, Digest: dgst.String(),
 	}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, pushed)
 		return err
 	})
+}
+
+// pushResult is what `sluice push` says of what it pushed; url, repository, tag
+// and digest are as in flux.
+type pushResult struct {
+	URL        string   `json:"url"`
+	Repository string   `json:"repository"`
+	Tag        string   `json:"tag"`
+	Tags       []string `json:"tags"`
+	Digest     string   `json:"digest"`
 }
 
 func (f *pushFlags) target(c *cobra.Command, text string) (artifact.Reference, []string, error) {
@@ -153,19 +167,17 @@ func (f *pushFlags) target(c *cobra.Command, text string) (artifact.Reference, [
 
 // tree reads the content and writes the image pins into it.
 func (f *pushFlags) tree(c *cobra.Command, std IO) (*archive.Tree, error) {
-	if f.path == "" {
+	switch changed := c.Flags().Changed; {
+	case f.path == "":
 		return nil, usage(c, "--path is required: the directory to publish")
+	case changed("check") && len(f.check) == 0:
+		return nil, usage(c, "--check is empty: nothing would be checked")
+	case changed("in") && len(f.images) == 0:
+		return nil, usage(c, "--in needs --set-image: without it no file is written to")
 	}
-	tree, err := readBundle(f.path, std.In, ignore.ForPush(append(f.ignore, f.addIgnore...)), f.resolveSymlinks)
+	tree, err := f.read(std)
 	if err != nil {
-		return nil, &Problem{Code: codeOf(err), What: fmt.Sprintf("reading %s failed", f.path), Why: err, Next: nothingPushed}
-	}
-	if len(tree.Files()) == 0 {
-		return nil, &Problem{
-			Code: NotFound, What: fmt.Sprintf("there is nothing to publish in %s", f.path),
-			Why: errors.New("no file is left after --ignore-paths"), Next: nothingPushed,
-			Do: []string{"check --path", "check --ignore-paths"},
-		}
+		return nil, err
 	}
 	var pins []publish.Image
 	for _, text := range f.images {
@@ -175,24 +187,87 @@ func (f *pushFlags) tree(c *cobra.Command, std IO) (*archive.Tree, error) {
 		}
 		pins = append(pins, pin)
 	}
-	tree, err = publish.SetImages(tree, strings.TrimPrefix(f.in, "./"), pins)
+	pinned, err := publish.SetImages(tree, f.in, pins)
+	if errors.Is(err, publish.ErrNoKustomization) {
+		p := &Problem{Code: NotFound, What: "writing the image pins failed", Why: err, Next: nothingPushed}
+		if dirs := entries(tree); len(dirs) > 0 {
+			p.Do = []string{"name a directory that has one with --in: " + strings.Join(dirs, ", ")}
+		} else {
+			p.Do = []string{"publish a directory with a kustomization.yaml"}
+		}
+		return nil, p
+	}
 	if err != nil {
-		return nil, &Problem{Code: NotFound, What: "writing the image pins failed", Why: err, Next: nothingPushed, Do: []string{"name the directory of a kustomization.yaml with --in"}}
+		return nil, &Problem{Code: Negative, What: "writing the image pins failed", Why: err, Next: nothingPushed, Do: []string{"mend the file"}}
+	}
+	for _, pin := range pins {
+		if !mentions(tree, pin.Name) {
+			fmt.Fprintf(std.Err, "warning: no file of the bundle mentions the image %s; its pin has no effect on what is there\n", pin.Name)
+		}
+	}
+	return pinned, nil
+}
+
+// read reads what is to be published.
+func (f *pushFlags) read(std IO) (*archive.Tree, error) {
+	skip := ignore.ForPush(append(f.ignore, f.addIgnore...))
+	tree, err := readBundle(f.path, std.In, skip, f.resolveSymlinks)
+	if err != nil {
+		p := &Problem{Code: codeOf(err), What: fmt.Sprintf("reading %s failed", f.path), Why: err, Next: nothingPushed}
+		var link badLink
+		switch {
+		case errors.As(err, &link):
+			p.Do = []string{"mend the link", "leave it out with --add-ignore-paths"}
+		case p.Code == NotFound:
+			p.Do = []string{"check --path"}
+		}
+		return nil, p
+	}
+	if len(tree.Files()) == 0 {
+		p := &Problem{Code: NotFound, What: "there is nothing to publish in " + f.path, Next: nothingPushed}
+		if f.path == "-" {
+			p.What = "there is nothing to publish: stdin is empty"
+		} else {
+			p.Do = []string{"check --path", "check --ignore-paths"}
+		}
+		return nil, p
+	}
+	if links := symlinks(f.path, skip); len(links) > 0 && !f.resolveSymlinks {
+		fmt.Fprintf(std.Err, "warning: left out: %s; --resolve-symlinks publishes what symlinks point to\n", some(links))
 	}
 	return tree, nil
+}
+
+// mentions tells whether any file of the tree holds a text.
+func mentions(tree *archive.Tree, text string) bool {
+	return slices.ContainsFunc(tree.Files(), func(file string) bool {
+		data, err := tree.ReadFile(file)
+		return err == nil && bytes.Contains(data, []byte(text))
+	})
 }
 
 func (f *pushFlags) checkBuilds(std IO, tree *archive.Tree) error {
 	for _, dir := range f.check {
 		objects, err := build.Run(tree, dir)
 		if err != nil {
-			code := Negative
-			if errors.Is(err, build.ErrNoPath) {
-				code = NotFound
+			p := &Problem{
+				Code: Negative, What: fmt.Sprintf("%s does not build", dir), Next: nothingPushed,
+				Do: []string{"mend it; to publish it all the same leave it out of --check"},
 			}
-			return &Problem{Code: code, What: fmt.Sprintf("%s does not build", dir), Why: err, Next: nothingPushed, Do: []string{"mend it; to publish it all the same leave it out of --check"}}
+			p.Why = errors.New(strings.TrimPrefix(err.Error(), "building "+path.Clean(dir)+": "))
+			if errors.Is(err, build.ErrNoPath) {
+				p.Code, p.Do = NotFound, []string{"name a directory inside of " + f.path}
+				if dirs := entries(tree); len(dirs) > 0 {
+					p.Do[0] += ": " + some(dirs)
+				}
+			}
+			return p
 		}
-		fmt.Fprintf(std.Err, "%s builds: %d objects\n", dir, objects.Size())
+		if objects.Size() == 0 {
+			fmt.Fprintf(std.Err, "warning: %s builds, but to nothing\n", dir)
+			continue
+		}
+		fmt.Fprintf(std.Err, "%s builds: %s\n", dir, count(objects.Size(), "object"))
 	}
 	return nil
 }
@@ -200,7 +275,10 @@ func (f *pushFlags) checkBuilds(std IO, tree *archive.Tree) error {
 func (f *pushFlags) about(ctx context.Context, c *cobra.Command, std IO) (publish.About, error) {
 	o, err := findOrigin(ctx, std.Getenv, f.path, f.source, f.revision)
 	if err != nil {
-		return publish.About{}, usage(c, err.Error())
+		return publish.About{}, err
+	}
+	if o.hadPassword {
+		fmt.Fprintln(std.Err, "warning: the URL of the source had credentials in it; they are not published")
 	}
 	if o.dirty {
 		fmt.Fprintf(std.Err, "warning: %s has changes that are not committed; the revision does not say so\n", f.path)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,13 +26,21 @@ func (f *registryFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.provider, "provider", "generic", "where credentials come from; only generic is supported")
 	c.Flags().BoolVar(&f.insecure, "insecure-registry", false, "allow plain HTTP and certificates that nobody vouches for")
 	c.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long the whole command may take")
+	c.PreRunE = func(c *cobra.Command, _ []string) error { return f.check(c) }
+}
+
+func (f *registryFlags) check(c *cobra.Command) error {
+	switch {
+	case f.provider != "generic":
+		return usage(c, fmt.Sprintf("--provider %s is not supported; log in with the provider's docker credential helper and use generic", f.provider))
+	case f.timeout <= 0:
+		return usage(c, fmt.Sprintf("--timeout %s: want a time above 0, for example 30s", f.timeout))
+	}
+	return nil
 }
 
 // open makes the client of a repository.
 func (f *registryFlags) open(c *cobra.Command, std IO, repo artifact.Repository) (*oci.Client, error) {
-	if f.provider != "generic" {
-		return nil, usage(c, fmt.Sprintf("--provider %s is not supported; log in with the provider's docker credential helper and use generic", f.provider))
-	}
 	access := oci.Access{Repository: repo, Insecure: f.insecure}
 	var err error
 	if f.creds != "" {
@@ -39,7 +48,7 @@ func (f *registryFlags) open(c *cobra.Command, std IO, repo artifact.Repository)
 			return nil, usage(c, "--creds: "+err.Error())
 		}
 	} else if access.Login, err = oci.DockerLogin(); err != nil {
-		return nil, &Problem{Code: NotAllowed, What: "no credentials for " + repo.Host, Why: err, Do: []string{"mend the docker configuration", "pass --creds USER:PASSWORD"}}
+		return nil, noCredentials(repo.Host, err)
 	}
 	registries := oci.NewRegistries(oci.Options{UserAgent: "sluice/" + std.Version, Patient: true})
 	return registries.Client(access)
@@ -52,6 +61,10 @@ func (f *registryFlags) ask() follow.Ask {
 
 // reference reads the argument of a verb.
 func reference(c *cobra.Command, text string) (artifact.Reference, error) {
+	if host, _, _ := strings.Cut(strings.TrimPrefix(text, artifact.Scheme), "/"); strings.Contains(host, "@") {
+		// Not quoted: it may hold a password.
+		return artifact.Reference{}, usage(c, "credentials do not belong in the name of a repository; pass --creds USER:PASSWORD")
+	}
 	ref, err := artifact.ParseReference(text)
 	if err != nil {
 		return ref, usage(c, err.Error())

@@ -45,7 +45,7 @@ func tagCommand(std IO, name string) *cobra.Command {
 			defer cancel()
 			dgst, err := client.Tag(ctx, pinned(ref), tags)
 			if err != nil {
-				return registryProblem(fmt.Sprintf("tagging %s failed", ref), "", err)
+				return registryProblem(fmt.Sprintf("tagging %s failed", ref), err).afterTags(tags)
 			}
 			fmt.Fprintf(std.Err, "tagged as %s\n", strings.Join(tags, ", "))
 			_, err = fmt.Fprintln(std.Out, artifact.Reference{Repository: ref.Repository, Digest: dgst})

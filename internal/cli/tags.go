@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,7 @@ import (
 // tagRow is one tag as `sluice tags` shows it.
 type tagRow struct {
 	Tag    string `json:"tag"`
-	Chosen bool   `json:"chosen"`
+	Chosen bool   `json:"chosen,omitempty"`
 	Why    string `json:"why,omitempty"`
 }
 
@@ -44,16 +45,22 @@ tag is chosen and, for each other one, why not. The exit code is 1 if none is.`,
 			if err := output.check(c); err != nil {
 				return err
 			}
+			if c.Flags().Changed("semver") && policy.SemVer == "" {
+				return usage(c, "--semver is empty; '*' takes every release")
+			}
 			if policy.SemVer == "" && policy.SemverFilter != "" {
 				return usage(c, "--semver-filter needs --semver: without a range the filter has no effect")
 			}
 			rule, err := version.Parse(policy)
 			if err != nil {
-				return usage(c, err.Error())
+				return usage(c, strings.NewReplacer("ref.semverFilter", "--semver-filter", "ref.semver", "--semver").Replace(err.Error()))
 			}
 			ref, err := reference(c, args[0])
 			if err != nil {
 				return err
+			}
+			if ref.Tag != "" || ref.Digest != "" {
+				return usage(c, fmt.Sprintf("tags takes a repository, without tag and digest: %s", ref.Repository.URL()))
 			}
 			client, err := f.open(c, std, ref.Repository)
 			if err != nil {
@@ -63,9 +70,13 @@ tag is chosen and, for each other one, why not. The exit code is 1 if none is.`,
 			defer cancel()
 			seen, err := client.Tags(ctx, f.ask())
 			if err != nil {
-				return registryProblem(fmt.Sprintf("listing the tags of %s failed", ref.Repository.URL()), "", err)
+				p := registryProblem(fmt.Sprintf("listing the tags of %s failed", ref.Repository.URL()), err)
+				if p.Code == NotFound {
+					p.Do = []string{"check the name of the repository; it comes into being with the first push"}
+				}
+				return p
 			}
-			list := tagList{Repository: ref.Repository.String()}
+			list := tagList{Repository: ref.Repository.String(), Tags: []tagRow{}}
 			if rule.NeedsTags() {
 				rank(&list, rule, seen.Value)
 			} else {

@@ -286,18 +286,8 @@ func TestRequestsPerPoll(t *testing.T) {
 	for i := range 100 {
 		w.until(fmt.Sprintf("app-%d", i), "ready at v1.1.0", at("v1.1.0"))
 	}
-	got := w.registry.Requests()
-	count := func(part string) int {
-		n := 0
-		for _, r := range got {
-			if strings.Contains(r, part) {
-				n++
-			}
-		}
-		return n
-	}
-	lists, heads, manifests, layers := count("/tags/list"), count("HEAD"), count("GET")-count("/tags/list")-count("/blobs/"), count("/blobs/")
-	t.Logf("installing: %d downloads; one new version each: %d requests: %d lists, %d HEADs, %d manifests, %d layers", blobs, len(got), lists, heads, manifests, layers)
+	lists, heads, manifests, layers := w.asked()
+	t.Logf("installing: %d downloads; a new version each: %d lists, %d HEADs, %d manifests, %d layers", blobs, lists, heads, manifests, layers)
 	if blobs != 1 {
 		t.Errorf("one content in five repositories was downloaded %d times", blobs)
 	}
@@ -306,4 +296,35 @@ func TestRequestsPerPoll(t *testing.T) {
 	if lists > 10 || heads > 10 || manifests > 5 || layers > 1 {
 		t.Errorf("%d lists, %d HEADs, %d manifests, %d layers for 100 sources on 5 repositories", lists, heads, manifests, layers)
 	}
+
+	for repo := range 5 {
+		w.hint(fmt.Sprintf("org/app-%d", repo))
+	}
+	w.eventually("all repositories are asked", func() bool { return w.registry.Count("HEAD") >= 5 })
+	for i := range 5 { // a new source per repository comes after all that
+		w.source(fmt.Sprintf("late-%d", i), fmt.Sprintf("org/app-%d", i))
+		w.until(fmt.Sprintf("late-%d", i), "ready", ready)
+	}
+	lists, heads, manifests, layers = w.asked()
+	t.Logf("nothing new, and 5 late comers: %d lists, %d HEADs, %d manifests, %d layers", lists, heads, manifests, layers)
+	if lists > 15 || heads > 15 || manifests+layers > 0 {
+		t.Errorf("%d lists, %d HEADs, %d manifests, %d layers for a look without news", lists, heads, manifests, layers)
+	}
+}
+
+// asked sorts the requests since the last time.
+func (w *world) asked() (lists, heads, manifests, layers int) {
+	for _, r := range w.registry.Requests() {
+		switch {
+		case strings.Contains(r, "/tags/list"):
+			lists++
+		case strings.HasPrefix(r, "HEAD"):
+			heads++
+		case strings.Contains(r, "/manifests/"):
+			manifests++
+		case strings.Contains(r, "/blobs/"):
+			layers++
+		}
+	}
+	return lists, heads, manifests, layers
 }

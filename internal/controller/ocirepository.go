@@ -41,6 +41,14 @@ type Teller interface {
 	Tell(event.Notice)
 }
 
+// Metrics counts runs per object.
+type Metrics interface {
+	// Observe records how long a run took.
+	Observe(object event.Object, took time.Duration)
+	// Forget drops the series of an object that is gone.
+	Forget(object event.Object)
+}
+
 // Timing holds the flags that space runs.
 type Timing struct {
 	Spread             float64 // share of the interval that jitter may move
@@ -58,7 +66,7 @@ type OCIRepositories struct {
 	Follower *follow.Follower
 	Teller   Teller
 	Timing   Timing
-	Observe  func(object event.Object, took time.Duration) // metrics
+	Metrics  Metrics
 	Log      *slog.Logger
 
 	sources sources
@@ -121,7 +129,7 @@ func (r *OCIRepositories) report(ctx context.Context, s *tracked, obj *sourcev1.
 		}
 	}
 	at, scheduled := s.finish(outcome, obj.Spec.Interval.Duration, r.Timing)
-	r.Observe(about(obj).Object, s.took())
+	r.Metrics.Observe(about(obj).Object, s.took())
 	if !scheduled {
 		return reconcile.Result{}, nil
 	}
@@ -163,6 +171,7 @@ func (r *OCIRepositories) finalize(ctx context.Context, s *tracked, obj *sourcev
 	if err := r.Shelf.Remove(sourceOf(obj)); err != nil {
 		return err
 	}
+	r.Metrics.Forget(about(obj).Object)
 	after := obj.DeepCopy()
 	controllerutil.RemoveFinalizer(after, sourcev1.SourceFinalizer)
 	err := r.Client.Patch(ctx, after, client.MergeFromWithOptions(obj, client.MergeFromWithOptimisticLock{}), client.FieldOwner(fieldOwner))

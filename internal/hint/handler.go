@@ -3,7 +3,7 @@ package hint
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // senders of old still sign with it, beside SHA-256
+	"crypto/sha1" // senders of old still sign with it, beside SHA-256
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"

@@ -124,7 +124,7 @@ func Controller(ctx context.Context, config *rest.Config, o Options) error {
 			Timing: controller.Timing{
 				Spread: float64(o.JitterPercent) / 100, MinRetry: o.MinRetry, MaxRetry: o.MaxRetry, AllowDowngrade: o.AllowDowngrade,
 			},
-			Observe: observeDuration,
+			Metrics: sourceMetrics{},
 			Log:     o.Log,
 		}
 		if err := sources.Setup(ctx, mgr, o.Concurrent); err != nil {
@@ -191,7 +191,7 @@ func newManager(config *rest.Config, o Options) (manager.Manager, error) {
 		RetryPeriod:                   &o.RetryTime,
 		// Names are unique per process unless a test runs several.
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
-		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 		Cache: cache.Options{
 			ByObject: map[client.Object]cache.ByObject{
 				&sourcev1.OCIRepository{}: {Label: selector},
@@ -338,7 +338,8 @@ func newTeller(mgr manager.Manager, o Options) *teller {
 	undelivered := func(n event.Notice, err error) {
 		o.Log.Warn("a notice was not delivered", "object", n.Object.String(), "reason", n.Reason, "error", err)
 	}
-	recorder := mgr.GetEventRecorderFor(controllerName) //nolint:staticcheck // core/v1 Events are what Flux 1.9 writes and `flux events` reads
+	//lint:ignore SA1019 core/v1 Events are what Flux 1.9 writes and `flux events` reads
+	recorder := mgr.GetEventRecorderFor(controllerName)
 	t.queues = append(t.queues, notify.NewQueue(notify.KubernetesEvents(recorder), undelivered))
 	if o.EventsAddr != "" {
 		poster := &notify.Poster{Address: o.EventsAddr, Controller: controllerName}

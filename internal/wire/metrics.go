@@ -17,8 +17,15 @@ var durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 	Buckets: prometheus.ExponentialBucketsRange(10e-3, 1800, 10),
 }, []string{"kind", "name", "namespace"})
 
-func init() { metrics.Registry.MustRegister(durations) } //nolint:gochecknoinits // metrics register once per process
+func init() { metrics.Registry.MustRegister(durations) } // metrics register once per process
 
-func observeDuration(o event.Object, took time.Duration) {
+// sourceMetrics implements controller.Metrics.
+type sourceMetrics struct{}
+
+func (sourceMetrics) Observe(o event.Object, took time.Duration) {
 	durations.WithLabelValues(o.Kind, o.Name, o.Namespace).Observe(took.Seconds())
+}
+
+func (sourceMetrics) Forget(o event.Object) {
+	durations.DeleteLabelValues(o.Kind, o.Name, o.Namespace)
 }

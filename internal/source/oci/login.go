@@ -59,10 +59,24 @@ type docker struct{ store credentials.Store }
 func (d docker) Credential(ctx context.Context, repo artifact.Repository) (auth.Credential, error) {
 	cred, err := d.store.Get(ctx, credentials.ServerAddressFromHostname(apiHost(repo.Host)))
 	if err != nil {
-		return auth.EmptyCredential, fmt.Errorf("asking the docker configuration for %s: %w", repo.Host, err)
+		return auth.EmptyCredential, &LoginError{Host: repo.Host, cause: err}
 	}
 	return cred, nil
 }
+
+// LoginError says that the docker configuration, or its helper, could not say
+// what the credentials for a host are.
+type LoginError struct {
+	Host  string
+	cause error
+}
+
+func (e *LoginError) Error() string {
+	return fmt.Sprintf("asking the docker configuration for %s: %v", e.Host, e.cause)
+}
+
+// Unwrap gives the cause.
+func (e *LoginError) Unwrap() error { return e.cause }
 
 func (d docker) Fingerprint() string { return "docker" }
 

@@ -35,6 +35,7 @@ type Registry struct {
 	tokens   *tokens
 	pageSize int
 	etags    bool
+	tls      bool
 	inner    http.Handler
 }
 
@@ -48,10 +49,13 @@ func New(t testing.TB, options ...Option) *Registry {
 	for _, o := range options {
 		o(r)
 	}
-	if r.Server == nil {
-		r.Server = httptest.NewServer(r)
-	}
+	r.Server = httptest.NewUnstartedServer(r)
 	r.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if r.tls {
+		r.Server.StartTLS()
+	} else {
+		r.Server.Start()
+	}
 	t.Cleanup(func() {
 		r.Server.CloseClientConnections() // those that hang would hold Close up for ever
 		r.Server.Close()
@@ -61,7 +65,7 @@ func New(t testing.TB, options ...Option) *Registry {
 
 // TLS serves HTTPS with the test certificate of net/http/httptest.
 func TLS() Option {
-	return func(r *Registry) { r.Server = httptest.NewTLSServer(r) }
+	return func(r *Registry) { r.tls = true }
 }
 
 // Tokens demands a bearer token for everything, as ghcr.io does: anybody gets
