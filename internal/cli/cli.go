@@ -35,17 +35,22 @@ func Main(ctx context.Context, std IO) int {
 	case ctx.Err() != nil:
 		p = &Problem{Code: Interrupted, What: "interrupted"}
 	case !known:
-		p = wrongCommandLine(root, std.Args, err)
+		p = unexplained(root, std.Args, err)
 	}
 	p.print(std.Err)
 	return p.Code
 }
 
-// wrongCommandLine explains what cobra itself finds wrong.
-func wrongCommandLine(root *cobra.Command, args []string, err error) *Problem {
+// unexplained is an error that no verb explains: what cobra itself finds wrong
+// with the command line, or for example a stdout that takes no more.
+func unexplained(root *cobra.Command, args []string, err error) *Problem {
 	p := &Problem{Code: Usage, What: err.Error()}
 	found, _, findErr := root.Find(args)
-	if findErr == nil {
+	switch {
+	case !strings.HasPrefix(err.Error(), "unknown command"):
+		p.Code = Negative
+		return p
+	case findErr == nil:
 		p.Do = []string{found.CommandPath() + " --help"}
 		return p
 	}
@@ -69,7 +74,7 @@ at the versions that each environment asks for, on Flux's own API objects.`,
 		SilenceUsage:  true,
 		Version:       std.Version,
 
-		DisableSuggestions:         true, // we make our own: wrongCommandLine
+		DisableSuggestions:         true, // we make our own: unexplained
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(std.In)
@@ -84,13 +89,16 @@ at the versions that each environment asks for, on Flux's own API objects.`,
 		&cobra.Group{ID: "lab", Title: "Lab:"},
 		&cobra.Group{ID: "operate", Title: "Operate:"},
 	)
-	for group, commands := range map[string][]*cobra.Command{
-		"bundles": {newPush(std), newPull(std), newTag(std), newTags(std), newInspect(std)},
-		"lab":     {newUp(std), newDown(std), newStatus(std)},
-		"operate": {newController(std)},
+	for _, group := range []struct {
+		id       string
+		commands []*cobra.Command
+	}{
+		{"bundles", []*cobra.Command{newPush(std), newPull(std), newTag(std), newTags(std), newInspect(std)}},
+		{"lab", []*cobra.Command{newUp(std), newDown(std), newStatus(std)}},
+		{"operate", []*cobra.Command{newController(std)}},
 	} {
-		for _, c := range commands {
-			c.GroupID = group
+		for _, c := range group.commands {
+			c.GroupID = group.id
 			root.AddCommand(c)
 		}
 	}

@@ -51,8 +51,8 @@ type Metrics interface {
 
 // Timing holds the flags that space runs.
 type Timing struct {
-	Spread             float64 // share of the interval that jitter may move
-	MinRetry, MaxRetry time.Duration
+	Spread float64 // share of the interval that jitter may move
+	Retry  follow.Backoff
 	// AllowDowngrade is Flux's behaviour for every source.
 	AllowDowngrade bool
 }

@@ -155,7 +155,12 @@ func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(ctx context.Context
 	slow := time.AfterFunc(showAfter, s.wake)
 	go func() {
 		defer cancel()
-		moment := do(ctx, ask, mayGoBack, r.add)
+		moment := do(ctx, ask, mayGoBack, func(e event.Event) {
+			r.add(e)
+			if e.Found != nil {
+				slow.Reset(showAfter) // a long download is worth a word of its own
+			}
+		})
 		slow.Stop()
 		if ctx.Err() != nil {
 			return // called off: whoever did it has taken over, or the process ends
@@ -211,7 +216,7 @@ func (s *tracked) finish(outcome event.Event, interval time.Duration, timing Tim
 	s.duration = time.Since(r.started)
 	at, again := status.Next(outcome, status.Schedule{
 		Interval: interval, Asked: r.moment.At, Jitter: r.moment.Jitter, Spread: timing.Spread,
-		Backoff: timing.backoff(s.failures),
+		Backoff: timing.Retry.After(s.failures),
 	})
 	if s.nudged {
 		at, again = time.Now(), true // what the run learned may be older than the hint
@@ -266,16 +271,6 @@ func (s *tracked) freshest(obj *sourcev1.OCIRepository) *sourcev1.OCIRepository 
 	clear(s.stale)
 	s.written = nil
 	return obj
-}
-
-func (t Timing) backoff(failures int) time.Duration {
-	d := t.MinRetry
-	for range failures - 1 {
-		if d *= 2; d >= t.MaxRetry {
-			return t.MaxRetry
-		}
-	}
-	return d
 }
 
 func equalStatus(a, b sourcev1.OCIRepositoryStatus) bool { return equality.Semantic.DeepEqual(a, b) }

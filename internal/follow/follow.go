@@ -164,6 +164,9 @@ func (r *run) newest(ctx context.Context) (artifact.Revision, error) {
 
 // publish brings the layer onto the shelf under the source's name.
 func (r *run) publish(ctx context.Context, revision artifact.Revision, layer ocispec.Descriptor) (Published, error) {
+	if layer.Size > r.Limits.Bytes {
+		return Published{}, at(event.StepLayer, fmt.Errorf("%w: its layer has %d bytes, %d are allowed", archive.ErrTooLarge, layer.Size, r.Limits.Bytes))
+	}
 	fetch := func(ctx context.Context) (io.ReadCloser, error) { return r.repo.Layer(ctx, layer, r.want.Ask.Timeout) }
 	body, err := r.shelf.Layer(ctx, layer.Digest, layer.Size, fetch)
 	if err != nil {

@@ -31,6 +31,21 @@ type Seen[T any] struct {
 	Jitter float64
 }
 
+// Backoff spaces tries after failures: Flux's --min-retry-delay and
+// --max-retry-delay.
+type Backoff struct{ Min, Max time.Duration }
+
+// After is the pause after a number of failures in a row.
+func (b Backoff) After(failures int) time.Duration {
+	d := b.Min
+	for range failures - 1 {
+		if d *= 2; d >= b.Max {
+			return b.Max
+		}
+	}
+	return d
+}
+
 // Access is a repository together with the identity it is reached with, as the
 // spec and its Secrets give it.
 type Access struct {

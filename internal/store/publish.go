@@ -80,7 +80,8 @@ func (s *Store) latestURL(source follow.Source) string {
 // Find tells whether a published path is there with its content intact. A file
 // that was changed behind our back is removed, so that nobody consumes it.
 func (s *Store) Find(source follow.Source, path string, d digest.Digest) (follow.Published, bool, error) {
-	if !fs.ValidPath(path) || d.Validate() != nil {
+	// The path comes from a status: it may only name a file of this source.
+	if !fs.ValidPath(path) || filepath.Dir(filepath.FromSlash(path)) != dirOf(source) || d.Validate() != nil {
 		return follow.Published{}, false, nil
 	}
 	local := filepath.Join(s.root, filepath.FromSlash(path))

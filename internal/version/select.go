@@ -162,7 +162,8 @@ func (s Selection) Why(c Candidate) string {
 }
 
 func (r Rule) whyOutOfRange(v *semver.Version) string {
-	if v.Prerelease() != "" && !strings.Contains(r.policy.SemVer, "-") {
+	release, err := v.SetPrerelease("")
+	if v.Prerelease() != "" && err == nil && r.constraint.Check(&release) {
 		return fmt.Sprintf("a pre-release; %q takes releases only (append -0 to the version to take both)", r.policy.SemVer)
 	}
 	return fmt.Sprintf("outside of %q", r.policy.SemVer)

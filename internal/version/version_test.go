@@ -110,7 +110,7 @@ func TestNothingGoesBackByItself(t *testing.T) {
 
 func TestEveryRejectionHasAReason(t *testing.T) {
 	sel := Select(rule(t, Policy{SemVer: ">=1.0.0", SemverFilter: "^v"}), []string{
-		"v1.10.0", "v1.2.3", "v1.11.0-rc.1", "v0.9.0", "v1.2", "v0.0.0-0123456", "v1.2.3.4", "main",
+		"v1.10.0", "v1.2.3", "v1.11.0-rc.1", "v0.9.0", "v0.8.0-rc.1", "v1.2", "v0.0.0-0123456", "v1.2.3.4", "main",
 	}, Following{})
 	var got []string
 	for _, c := range sel.Ranking() {
@@ -119,6 +119,7 @@ func TestEveryRejectionHasAReason(t *testing.T) {
 	want := []string{
 		`v1.10.0: chosen: the highest version that matches`,
 		`v1.2.3: lower than v1.10.0`,
+		`v0.8.0-rc.1: outside of ">=1.0.0"`,
 		`v0.9.0: outside of ">=1.0.0"`,
 		`v1.11.0-rc.1: a pre-release; ">=1.0.0" takes releases only (append -0 to the version to take both)`,
 		`main: does not match the filter "^v"`,

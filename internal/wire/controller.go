@@ -122,7 +122,7 @@ func Controller(ctx context.Context, config *rest.Config, o Options) error {
 				Unpacking: make(chan struct{}, 2),
 			},
 			Timing: controller.Timing{
-				Spread: float64(o.JitterPercent) / 100, MinRetry: o.MinRetry, MaxRetry: o.MaxRetry, AllowDowngrade: o.AllowDowngrade,
+				Spread: float64(o.JitterPercent) / 100, Retry: follow.Backoff{Min: o.MinRetry, Max: o.MaxRetry}, AllowDowngrade: o.AllowDowngrade,
 			},
 			Metrics: sourceMetrics{},
 			Log:     o.Log,

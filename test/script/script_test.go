@@ -42,6 +42,7 @@ func sluice() {
 }
 
 func TestScript(t *testing.T) {
+	t.Setenv("GOTMPDIR", t.TempDir()) // testscript leaves its directory behind when -run picks a few
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",
 		UpdateScripts:      *update,
@@ -94,6 +95,9 @@ func setup(env *testscript.Env) error {
 		"GIT_COMMITTER_NAME=Ann", "GIT_COMMITTER_EMAIL=ann@example.com", "GIT_COMMITTER_DATE=2026-11-20T10:15:00Z",
 		"LANG=C", "GODEBUG=netdns=go",
 	)
+	if env.Getenv("GORACE") == "" {
+		env.Setenv("GORACE", "atexit_sleep_ms=10") // else each command takes a second under -race
+	}
 	return filepath.WalkDir(env.WorkDir, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:

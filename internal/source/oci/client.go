@@ -25,7 +25,7 @@ import (
 type Client struct {
 	repo    artifact.Repository
 	session *session
-	backoff backoff
+	backoff follow.Backoff
 
 	tags      look[[]string]
 	etag      tagList // of the last complete list
@@ -42,7 +42,7 @@ const (
 	maxManifests = 64
 )
 
-func newClient(repo artifact.Repository, s *session, b backoff) *Client {
+func newClient(repo artifact.Repository, s *session, b follow.Backoff) *Client {
 	return &Client{
 		repo: repo, session: s, backoff: b,
 		heads: map[string]*look[digest.Digest]{}, manifests: map[digest.Digest]*look[artifact.Manifest]{},
@@ -126,7 +126,10 @@ func (c *Client) fail(doing string, err error) error {
 	}
 	err = fail(c.repo, doing, err)
 	var f *Failure
-	if errors.As(err, &f) && (f.Kind == RateLimited || f.Kind == Broken) && f.RetryAt.IsZero() {
+	if errors.As(err, &f) && (f.Kind == Unreachable || f.Kind == Interrupted || f.Kind == Broken) {
+		c.session.doubtScheme()
+	}
+	if f != nil && (f.Kind == RateLimited || f.Kind == Broken) && f.RetryAt.IsZero() {
 		f.RetryAt = c.session.pauseUntil()
 	}
 	return err

@@ -29,23 +29,9 @@ type attempt[T any] struct {
 	waiting int
 }
 
-// backoff spaces tries after failures: Flux's --min-retry-delay and
-// --max-retry-delay.
-type backoff struct{ min, max time.Duration }
-
-func (b backoff) after(failures int) time.Duration {
-	d := b.min
-	for range failures - 1 {
-		if d *= 2; d >= b.max {
-			return b.max
-		}
-	}
-	return d
-}
-
 // get returns an answer that is fresh enough, waiting for a running request or
 // starting one. A failure holds for everybody until its back-off is over.
-func (l *look[T]) get(ctx context.Context, ask follow.Ask, b backoff, do func(context.Context) (T, error)) (follow.Seen[T], error) {
+func (l *look[T]) get(ctx context.Context, ask follow.Ask, b follow.Backoff, do func(context.Context) (T, error)) (follow.Seen[T], error) {
 	for {
 		l.mu.Lock()
 		if l.stale.After(ask.NotBefore) {
@@ -83,7 +69,7 @@ func (l *look[T]) get(ctx context.Context, ask follow.Ask, b backoff, do func(co
 
 // start runs the request apart from any caller's context: it belongs to all of
 // them, and ends early only when the last has left.
-func (l *look[T]) start(ctx context.Context, ask follow.Ask, b backoff, do func(context.Context) (T, error)) *attempt[T] {
+func (l *look[T]) start(ctx context.Context, ask follow.Ask, b follow.Backoff, do func(context.Context) (T, error)) *attempt[T] {
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), ask.Timeout)
 	a := &attempt[T]{
 		Seen: follow.Seen[T]{At: time.Now(), Jitter: rand.Float64()*2 - 1},
@@ -103,7 +89,7 @@ func (l *look[T]) start(ctx context.Context, ask follow.Ask, b backoff, do func(
 			l.last = a
 		case !errors.Is(err, context.Canceled):
 			l.failures++
-			a.retryAt = time.Now().Add(b.after(l.failures))
+			a.retryAt = time.Now().Add(b.After(l.failures))
 			var f *Failure
 			if errors.As(err, &f) {
 				if f.RetryAt.After(a.retryAt) {

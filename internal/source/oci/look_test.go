@@ -30,7 +30,7 @@ func (c *counted) do(ctx context.Context) (int, error) {
 	}
 }
 
-var testBackoff = backoff{min: time.Second, max: time.Minute}
+var testBackoff = follow.Backoff{Min: time.Second, Max: time.Minute}
 
 func TestLookSharesWhatIsFreshEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -91,7 +91,7 @@ func (r *Registries) Client(a Access) (*Client, error) {
 		}
 		r.sessions[at] = s
 	}
-	c := newClient(a.Repository, s, backoff{min: r.options.MinRetry, max: r.options.MaxRetry})
+	c := newClient(a.Repository, s, follow.Backoff{Min: r.options.MinRetry, Max: r.options.MaxRetry})
 	c.touch()
 	r.clients[key] = c
 	return c, nil

@@ -109,6 +109,14 @@ func (s *session) isPlain(ctx context.Context) (bool, error) {
 	return plain, nil
 }
 
+// doubtScheme finds out anew after a failure: a registry may have been given
+// TLS, or lost it.
+func (s *session) doubtScheme() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = false
+}
+
 func (s *session) probe(ctx context.Context, scheme string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
