@@ -44,10 +44,12 @@ func (c completeness) file(name string, raw []byte) error {
 	if len(k.HelmCharts) > 0 || k.HelmGlobals != nil || len(k.HelmChartInflationGenerator) > 0 {
 		return fmt.Errorf("%s: helm charts are not rendered here, nor by Flux: put the rendered objects into the bundle", name)
 	}
+	//lint:ignore SA1019 bundles in the wild still use the old field, and kustomize reads it
+	bases := k.Bases
 	for _, list := range []struct {
 		field   string
 		entries []string
-	}{{"resources", k.Resources}, {"bases", k.Bases}, {"components", k.Components}} {
+	}{{"resources", k.Resources}, {"bases", bases}, {"components", k.Components}} {
 		for _, entry := range list.entries {
 			if err := c.entry(name, list.field, entry); err != nil {
 				return err
@@ -95,9 +97,11 @@ func loaded(k types.Kustomization) []string {
 	for _, list := range [][]string{k.Crds, k.Configurations, k.Generators, k.Transformers, k.Validators} {
 		paths = append(paths, list...)
 	}
+	//lint:ignore SA1019 likewise
 	for _, p := range k.PatchesStrategicMerge {
 		paths = append(paths, string(p))
 	}
+	//lint:ignore SA1019 likewise
 	for _, p := range append(k.Patches, k.PatchesJson6902...) {
 		paths = append(paths, p.Path)
 	}

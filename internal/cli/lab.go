@@ -206,7 +206,7 @@ func labProblem(what string, dir lab.Dir, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &Problem{Code: Negative, What: what, Why: err, Next: "nothing: all its processes are stopped", Do: []string{"look into " + filepath.Dir(dir.LogFile("supervisor"))}}
+	return &Problem{Code: Negative, What: what, Why: err, Next: "all its processes are being stopped", Do: []string{"look into " + filepath.Dir(dir.LogFile("supervisor"))}}
 }
 
 func newDown(std IO) *cobra.Command {

@@ -127,7 +127,18 @@ func (c checkout) say(args ...string) string {
 // others. An SSH user such as git@ is none.
 func withoutPassword(source string) (clean string, had bool) {
 	u, err := url.Parse(source)
-	if err != nil || u.User == nil || u.Host == "" {
+	if err != nil {
+		// Passwords are what makes a URL unreadable: whatever stands before the
+		// last @ of its authority goes.
+		scheme, rest, found := strings.Cut(source, "://")
+		authority, path, _ := strings.Cut(rest, "/")
+		at := strings.LastIndexByte(authority, '@')
+		if !found || at < 0 {
+			return source, false
+		}
+		return scheme + "://" + authority[at+1:] + "/" + path, true
+	}
+	if u.User == nil || u.Host == "" {
 		return source, false
 	}
 	if _, has := u.User.Password(); !has && u.Scheme != "https" && u.Scheme != "http" {

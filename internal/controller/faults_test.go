@@ -274,7 +274,7 @@ func TestRequestsPerPoll(t *testing.T) {
 	for i := range 100 {
 		w.until(fmt.Sprintf("app-%d", i), "ready", ready)
 	}
-	blobs := w.registry.Count("/blobs/")
+	_, _, _, _, blobs := w.asked()
 	w.registry.Requests()
 	for repo := range 5 {
 		w.push(fmt.Sprintf("org/app-%d", repo), "v: 2\n", "v1.1.0")
@@ -286,14 +286,14 @@ func TestRequestsPerPoll(t *testing.T) {
 	for i := range 100 {
 		w.until(fmt.Sprintf("app-%d", i), "ready at v1.1.0", at("v1.1.0"))
 	}
-	lists, heads, manifests, layers := w.asked()
-	t.Logf("installing: %d downloads; a new version each: %d lists, %d HEADs, %d manifests, %d layers", blobs, lists, heads, manifests, layers)
+	lists, heads, manifests, proofs, layers := w.asked()
+	t.Logf("installing: %d downloads; a new version each: %d lists, %d HEADs, %d manifests, %d proofs, %d layers", blobs, lists, heads, manifests, proofs, layers)
 	if blobs != 1 {
 		t.Errorf("one content in five repositories was downloaded %d times", blobs)
 	}
 	// A source that begins to ask while an answer is on its way may not take
 	// it; a second question, shared by all of those, is right.
-	if lists > 10 || heads > 10 || manifests > 5 || layers > 1 {
+	if lists > 10 || heads > 10 || manifests > 5 || proofs > 5 || layers > 1 {
 		t.Errorf("%d lists, %d HEADs, %d manifests, %d layers for 100 sources on 5 repositories", lists, heads, manifests, layers)
 	}
 
@@ -305,7 +305,7 @@ func TestRequestsPerPoll(t *testing.T) {
 		w.source(fmt.Sprintf("late-%d", i), fmt.Sprintf("org/app-%d", i))
 		w.until(fmt.Sprintf("late-%d", i), "ready", ready)
 	}
-	lists, heads, manifests, layers = w.asked()
+	lists, heads, manifests, _, layers = w.asked()
 	t.Logf("nothing new, and 5 late comers: %d lists, %d HEADs, %d manifests, %d layers", lists, heads, manifests, layers)
 	if lists > 15 || heads > 15 || manifests+layers > 0 {
 		t.Errorf("%d lists, %d HEADs, %d manifests, %d layers for a look without news", lists, heads, manifests, layers)
@@ -313,9 +313,11 @@ func TestRequestsPerPoll(t *testing.T) {
 }
 
 // asked sorts the requests since the last time.
-func (w *world) asked() (lists, heads, manifests, layers int) {
+func (w *world) asked() (lists, heads, manifests, proofs, layers int) {
 	for _, r := range w.registry.Requests() {
 		switch {
+		case strings.HasPrefix(r, "HEAD") && strings.Contains(r, "/blobs/"): // the right to what is at hand
+			proofs++
 		case strings.Contains(r, "/tags/list"):
 			lists++
 		case strings.HasPrefix(r, "HEAD"):
@@ -326,5 +328,5 @@ func (w *world) asked() (lists, heads, manifests, layers int) {
 			layers++
 		}
 	}
-	return lists, heads, manifests, layers
+	return lists, heads, manifests, proofs, layers
 }

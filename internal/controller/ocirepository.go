@@ -87,7 +87,7 @@ func (r *OCIRepositories) Reconcile(ctx context.Context, req reconcile.Request) 
 	obj = s.freshest(obj)
 	switch {
 	case !obj.DeletionTimestamp.IsZero():
-		return again(r.finalize(ctx, s, obj))
+		return r.finalize(ctx, s, obj)
 	case !controllerutil.ContainsFinalizer(obj, sourcev1.SourceFinalizer):
 		if obj, err = r.addFinalizer(ctx, s, obj); err != nil {
 			return again(err)
@@ -117,11 +117,11 @@ func (r *OCIRepositories) report(ctx context.Context, s *tracked, obj *sourcev1.
 	if err := r.write(ctx, s, obj, changed); err != nil {
 		return again(err)
 	}
+	if !ended {
+		return reconcile.Result{}, nil // what there is to tell is told once, at the end
+	}
 	for _, n := range notices {
 		r.Teller.Tell(n)
-	}
-	if !ended {
-		return reconcile.Result{}, nil
 	}
 	if outcome.Failed == nil && next.Artifact != nil {
 		if _, err := r.Shelf.Retire(sourceOf(obj), next.Artifact.Path, outcome.At); err != nil {
@@ -163,44 +163,44 @@ func (r *OCIRepositories) addFinalizer(ctx context.Context, s *tracked, obj *sou
 	return after, nil
 }
 
-func (r *OCIRepositories) finalize(ctx context.Context, s *tracked, obj *sourcev1.OCIRepository) error {
+func (r *OCIRepositories) finalize(ctx context.Context, s *tracked, obj *sourcev1.OCIRepository) (reconcile.Result, error) {
 	s.rest()
 	if !controllerutil.ContainsFinalizer(obj, sourcev1.SourceFinalizer) {
-		return nil
+		return reconcile.Result{}, nil
+	}
+	if !s.quiet() {
+		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil
 	}
 	if err := r.Shelf.Remove(sourceOf(obj)); err != nil {
-		return err
+		return reconcile.Result{}, err
 	}
 	r.Metrics.Forget(about(obj).Object)
 	after := obj.DeepCopy()
 	controllerutil.RemoveFinalizer(after, sourcev1.SourceFinalizer)
 	err := r.Client.Patch(ctx, after, client.MergeFromWithOptions(obj, client.MergeFromWithOptimisticLock{}), client.FieldOwner(fieldOwner))
-	return client.IgnoreNotFound(err)
+	return again(client.IgnoreNotFound(err))
 }
 
 // start begins a run beside the workers.
 func (r *OCIRepositories) start(s *tracked, obj *sourcev1.OCIRepository) {
-	s.begin(obj, func(ctx context.Context, ask follow.Ask, mayGoBack bool, sink func(event.Event)) follow.Moment {
-		if r.Timing.AllowDowngrade || obj.Annotations[AllowDowngradeAnnotation] == "enabled" {
-			mayGoBack = true
-		}
+	s.begin(obj, func(ctx context.Context, o occasion) follow.Moment {
 		want, access, failed := r.accept(ctx, obj)
 		if failed != nil {
-			sink(event.Event{Failed: failed})
+			o.sink(event.Event{Failed: failed})
 			return follow.Moment{At: time.Now()}
 		}
-		if unused := policyOf(obj).Unused(); len(unused) > 0 {
-			sink(event.Event{Overruled: &event.Overruled{Fields: unused, By: want.Rule.String()}})
+		if unused := policyOf(obj).Unused(); len(unused) > 0 && o.first && obj.Generation != obj.Status.ObservedGeneration {
+			o.sink(event.Event{Overruled: &event.Overruled{Fields: unused, By: want.Rule.String()}})
 		}
 		repo, err := r.Registry.Open(access)
 		if err != nil {
-			sink(event.Event{Failed: loginFailed(err)})
+			o.sink(event.Event{Failed: loginFailed(err)})
 			return follow.Moment{At: time.Now()}
 		}
-		want.Ask = ask
+		want.Ask = o.ask
 		have := haveOf(obj)
-		have.MayGoBack = mayGoBack
-		return r.Follower.Once(ctx, want, have, repo, r.Shelf, sink)
+		have.MayGoBack = o.mayGoBack || r.Timing.AllowDowngrade || obj.Annotations[AllowDowngradeAnnotation] == "enabled"
+		return r.Follower.Once(ctx, want, have, repo, r.Shelf, o.sink)
 	})
 }
 
@@ -228,6 +228,7 @@ func haveOf(obj *sourcev1.OCIRepository) follow.Have {
 	return follow.Have{
 		Revision: artifact.Revision(a.Revision), Path: a.Path, Digest: digest.Digest(a.Digest),
 		Created:  a.Metadata["org.opencontainers.image.created"],
+		Unproven: obj.Generation != obj.Status.ObservedGeneration,
 		Outdated: !equalPointers(obj.Spec.Ignore, obj.Status.ObservedIgnore) || !equalPointers(obj.Spec.LayerSelector, obj.Status.ObservedLayerSelector),
 	}
 }

@@ -47,7 +47,7 @@ func (r *OCIRepositories) Setup(ctx context.Context, mgr ctrl.Manager, concurren
 			},
 		}).
 		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			r.sources.wake = queue.Add
+			r.sources.serve(func(req reconcile.Request) { queue.Add(req) })
 			return nil
 		})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).
@@ -63,14 +63,8 @@ var asksForSomething = predicate.Funcs{
 		if !okBefore || !okAfter {
 			return true
 		}
-		return inputOf(before) != inputOf(after) || after.DeletionTimestamp != nil || lostArtifact(before, after)
+		return inputOf(before) != inputOf(after) || after.DeletionTimestamp != nil
 	},
-}
-
-// lostArtifact notices that somebody else cleared or changed the artifact that
-// we wrote; the next run puts it back.
-func lostArtifact(before, after *sourcev1.OCIRepository) bool {
-	return before.Status.Artifact != nil && after.Status.Artifact == nil
 }
 
 func secretsOf(obj *sourcev1.OCIRepository) []string {

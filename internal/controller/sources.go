@@ -31,7 +31,7 @@ func (all *sources) of(req reconcile.Request) *tracked {
 	defer all.mu.Unlock()
 	s, found := all.byID[req]
 	if !found {
-		s = &tracked{base: all.base, wake: func() { all.wake(req) }, stale: map[string]bool{}}
+		s = &tracked{base: all.base, wake: func() { all.call(req) }, stale: map[string]bool{}}
 		if all.byID == nil {
 			all.byID = map[reconcile.Request]*tracked{}
 		}
@@ -56,7 +56,25 @@ func (all *sources) nudge(req reconcile.Request) {
 	s.mu.Lock()
 	s.nudged = true
 	s.mu.Unlock()
-	all.wake(req)
+	all.call(req)
+}
+
+// call wakes an object. Before the queue is there everything is going to be
+// looked at anyway.
+func (all *sources) call(req reconcile.Request) {
+	all.mu.Lock()
+	wake := all.wake
+	all.mu.Unlock()
+	if wake != nil {
+		wake(req)
+	}
+}
+
+// serve connects the queue that wakes objects.
+func (all *sources) serve(wake func(reconcile.Request)) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.wake = wake
 }
 
 // tracked is what is remembered of one object.
@@ -66,6 +84,7 @@ type tracked struct {
 
 	mu        sync.Mutex
 	run       *run
+	ending    *run      // called off last; it may still be at the disk
 	last      input     // of the last run that ended or is going on
 	at        time.Time // when the next run is due by the clock; zero is never
 	nudged    bool      // a hint or a Secret asks for a run
@@ -93,6 +112,7 @@ func inputOf(obj *sourcev1.OCIRepository) input {
 type run struct {
 	cancel  context.CancelFunc
 	started time.Time
+	ended   chan struct{}
 
 	mu     sync.Mutex
 	events []event.Event
@@ -128,19 +148,19 @@ func (s *tracked) due(obj *sourcev1.OCIRepository, now time.Time) bool {
 }
 
 // begin starts a run, calling off the one before.
-func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(ctx context.Context, ask follow.Ask, mayGoBack bool, sink func(event.Event)) follow.Moment) {
+func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(context.Context, occasion) follow.Moment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.run != nil {
-		s.run.cancel()
-	}
+	s.callOff()
+	before := s.ending
 	now := time.Now()
 	in := inputOf(obj)
 	asked := in.requested != obj.Status.GetLastHandledReconcileRequest() && in.requested != ""
 	changed := obj.Generation != obj.Status.ObservedGeneration
+	first := s.last != in
 	s.mayGoBack = s.mayGoBack || asked || changed && obj.Status.ObservedGeneration > 0
-	ask := follow.Ask{Timeout: DefaultTimeout, Now: asked || changed || s.nudged, NotBefore: now}
-	if !ask.Now {
+	ask := follow.Ask{Timeout: DefaultTimeout, Now: first && (asked || changed) || s.nudged, NotBefore: now}
+	if !asked && !changed && !s.nudged {
 		// Somebody else's answer will do if it is a small part of the interval old.
 		ask.NotBefore = now.Add(-min(obj.Spec.Interval.Duration/20, 30*time.Second))
 	}
@@ -148,19 +168,23 @@ func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(ctx context.Context
 		ask.Timeout = t.Duration
 	}
 	ctx, cancel := context.WithCancel(s.base)
-	r := &run{cancel: cancel, started: now}
+	r := &run{cancel: cancel, started: now, ended: make(chan struct{})}
 	s.run, s.last, s.nudged, s.at = r, in, false, time.Time{}
 	mayGoBack := s.mayGoBack
 	r.events = append(r.events, event.Event{At: now, Asking: &event.Asking{Repository: obj.Spec.URL}})
 	slow := time.AfterFunc(showAfter, s.wake)
 	go func() {
+		defer close(r.ended)
 		defer cancel()
-		moment := do(ctx, ask, mayGoBack, func(e event.Event) {
+		if before != nil {
+			<-before.ended // two runs never write the same files
+		}
+		moment := do(ctx, occasion{ask: ask, first: first, mayGoBack: mayGoBack, sink: func(e event.Event) {
 			r.add(e)
 			if e.Found != nil {
 				slow.Reset(showAfter) // a long download is worth a word of its own
 			}
-		})
+		}})
 		slow.Stop()
 		if ctx.Err() != nil {
 			return // called off: whoever did it has taken over, or the process ends
@@ -170,6 +194,37 @@ func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(ctx context.Context
 		r.mu.Unlock()
 		s.wake()
 	}()
+}
+
+// occasion is why and how a run is made.
+type occasion struct {
+	ask       follow.Ask
+	first     bool // the first run for this spec and request
+	mayGoBack bool
+	sink      func(event.Event)
+}
+
+// callOff ends the run early; it may take a moment to leave the disk.
+func (s *tracked) callOff() {
+	if s.run != nil {
+		s.run.cancel()
+		s.ending, s.run = s.run, nil
+	}
+}
+
+// quiet tells whether no run can write any more.
+func (s *tracked) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending == nil {
+		return s.run == nil
+	}
+	select {
+	case <-s.ending.ended:
+		return s.run == nil
+	default:
+		return false
+	}
 }
 
 func (r *run) add(e event.Event) {
@@ -207,7 +262,7 @@ func (s *tracked) finish(outcome event.Event, interval time.Duration, timing Tim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.run
-	s.run = nil
+	s.run, s.ending = nil, r
 	if outcome.Failed == nil {
 		s.failures, s.mayGoBack = 0, false
 	} else {
@@ -246,10 +301,8 @@ func (s *tracked) untilDue(now time.Time) reconcile.Result {
 func (s *tracked) rest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.run != nil {
-		s.run.cancel()
-	}
-	s.run, s.last, s.at, s.nudged = nil, input{}, time.Time{}, false
+	s.callOff()
+	s.last, s.at, s.nudged = input{}, time.Time{}, false
 }
 
 // wrote remembers our own write until the cache has it.

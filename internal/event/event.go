@@ -79,7 +79,8 @@ type Held struct {
 	Rule string `json:"rule"`
 }
 
-// Overruled: fields of a spec have no effect beside a stronger one.
+// Overruled: fields of a spec have no effect beside a stronger one. Sent once
+// for each spec.
 type Overruled struct {
 	Fields []string `json:"fields"`
 	By     string   `json:"by"`

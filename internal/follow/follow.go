@@ -40,6 +40,9 @@ type Have struct {
 	Created  string        // org.opencontainers.image.created of the stored artifact
 	// Outdated says that it was made by other rules (ignore, layer) than now.
 	Outdated bool
+	// Unproven says that the spec changed since: what is stored may come from
+	// another repository or identity than the one that it names now.
+	Unproven bool
 	// MayGoBack allows a lower version.
 	MayGoBack bool
 }
@@ -90,13 +93,19 @@ func (r *run) steps(ctx context.Context) error {
 		return err
 	}
 	if intact && revision == r.have.Revision && !r.have.Outdated {
+		if r.have.Unproven && r.want.Rule.Pinned() != "" {
+			// A tag was resolved with the source's own identity; a digest was not.
+			if _, err := r.repo.Manifest(ctx, revision.Digest(), r.want.Ask); err != nil {
+				return r.pullFailed(err)
+			}
+		}
 		r.sink(event.Event{Unchanged: &event.Unchanged{Revision: string(revision), URL: published.URL, Latest: published.Latest}})
 		return nil
 	}
 	r.sink(event.Event{Found: &event.Found{Revision: string(revision), Reference: r.reference(revision)}})
 	manifest, err := r.repo.Manifest(ctx, revision.Digest(), r.want.Ask)
 	if err != nil {
-		return at(event.StepPull, fmt.Errorf("failed to pull artifact from '%s': %w", r.want.Repository.URL(), err))
+		return r.pullFailed(err)
 	}
 	layer, err := manifest.Select(r.want.MediaType)
 	if err != nil {
@@ -112,6 +121,10 @@ func (r *run) steps(ctx context.Context) error {
 		MovedBack: r.movedBack(revision, manifest.Annotations[ocispec.AnnotationCreated]),
 	}})
 	return nil
+}
+
+func (r *run) pullFailed(err error) error {
+	return at(event.StepPull, fmt.Errorf("failed to pull artifact from '%s': %w", r.want.Repository.URL(), err))
 }
 
 // inspect looks whether what the status promises is really there.
@@ -167,13 +180,18 @@ func (r *run) publish(ctx context.Context, revision artifact.Revision, layer oci
 	if layer.Size > r.Limits.Bytes {
 		return Published{}, at(event.StepLayer, fmt.Errorf("%w: its layer has %d bytes, %d are allowed", archive.ErrTooLarge, layer.Size, r.Limits.Bytes))
 	}
-	fetch := func(ctx context.Context) (io.ReadCloser, error) { return r.repo.Layer(ctx, layer, r.want.Ask.Timeout) }
-	body, err := r.shelf.Layer(ctx, layer.Digest, layer.Size, fetch)
+	body, err := r.shelf.Layer(ctx, layer.Digest, layer.Size, Supply{
+		Fetch: func(ctx context.Context) (io.ReadCloser, error) { return r.repo.Layer(ctx, layer, r.want.Ask.Timeout) },
+		Prove: func(ctx context.Context) error { return r.repo.MayRead(ctx, layer, r.want.Ask) },
+	})
 	if err != nil {
 		return Published{}, at(event.StepLayer, fmt.Errorf("failed to fetch layer of artifact: %w", err))
 	}
 	defer body.Close()
 	file := revision.Digest().String() + ".tar.gz"
+	if ctx.Err() != nil {
+		return Published{}, at(event.StepStore, ctx.Err()) // called off: somebody else writes here now
+	}
 	if r.want.Copy {
 		published, err := r.shelf.Publish(r.want.Source, file, func(w io.Writer) error {
 			_, err := io.Copy(w, body)
@@ -194,6 +212,9 @@ func (r *run) publish(ctx context.Context, revision artifact.Revision, layer oci
 	skip, err := ignore.ForSource(tree, r.want.Ignore)
 	if err != nil {
 		return Published{}, at(event.StepLayer, err)
+	}
+	if ctx.Err() != nil {
+		return Published{}, at(event.StepStore, ctx.Err())
 	}
 	published, err := r.shelf.Publish(r.want.Source, file, func(w io.Writer) error {
 		return archive.Write(w, tree, archive.NormalModes, skip)

@@ -70,18 +70,29 @@ type Repository interface {
 	Tags(ctx context.Context, ask Ask) (Seen[[]string], error)
 	Resolve(ctx context.Context, tag string, ask Ask) (Seen[digest.Digest], error)
 	Manifest(ctx context.Context, d digest.Digest, ask Ask) (artifact.Manifest, error)
+	// MayRead fails unless the source's own identity may read the layer.
+	MayRead(ctx context.Context, layer ocispec.Descriptor, ask Ask) error
 	Layer(ctx context.Context, layer ocispec.Descriptor, stall time.Duration) (io.ReadCloser, error)
 }
 
 // Shelf is where artifacts are kept.
 type Shelf interface {
-	// Layer opens a layer, fetching it if it is not there. size < 0 is unknown.
-	Layer(ctx context.Context, d digest.Digest, size int64, fetch func(context.Context) (io.ReadCloser, error)) (io.ReadCloser, error)
+	// Layer opens a layer, fetching it if it is not there; what is there
+	// already has to be earned by a proof. size < 0 is unknown.
+	Layer(ctx context.Context, d digest.Digest, size int64, want Supply) (io.ReadCloser, error)
 	// Publish stores what fill writes under a source's name.
 	Publish(source Source, file string, fill func(io.Writer) error) (Published, error)
 	// Find tells whether a published path is there, intact, and where it is
 	// served now.
 	Find(source Source, path string, d digest.Digest) (Published, bool, error)
+}
+
+// Supply is how a source gets at a layer.
+type Supply struct {
+	// Fetch downloads it.
+	Fetch func(context.Context) (io.ReadCloser, error)
+	// Prove fails unless the source may have what somebody else downloaded.
+	Prove func(context.Context) error
 }
 
 // Source names an object whose artifacts are stored.

@@ -48,7 +48,7 @@ type Handler struct {
 	base  context.Context
 
 	mu   sync.Mutex
-	last map[artifact.Repository]*pace
+	last map[string]*pace // by path: the host of a repository may have many names
 }
 
 type pace struct {
@@ -61,7 +61,7 @@ type pace struct {
 // as the last part of the path in the form hex(sha256(token)), as Flux's
 // Receivers have it. The context ends what still waits.
 func NewHandler(ctx context.Context, token string, waker Waker) *Handler {
-	return &Handler{token: []byte(token), waker: waker, base: ctx, last: map[artifact.Repository]*pace{}}
+	return &Handler{token: []byte(token), waker: waker, base: ctx, last: map[string]*pace{}}
 }
 
 // ServeHTTP implements http.Handler.
@@ -105,28 +105,34 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // wake passes a hint on now, or when the gap since the last one is over.
 func (h *Handler) wake(repo artifact.Repository) {
+	if h.pace(repo) {
+		h.waker.Wake(h.base, repo)
+	}
+}
+
+// pace tells whether a hint may pass now; one that may not is sent later.
+func (h *Handler) pace(repo artifact.Repository) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	p, found := h.last[repo]
+	p, found := h.last[repo.Path]
 	if !found {
 		if len(h.last) >= maxPending {
 			h.forget(now)
 		}
 		if len(h.last) >= maxPending {
-			return // a flood of names; the interval finds what was new
+			return false // a flood of names; the interval finds what was new
 		}
 		p = &pace{}
-		h.last[repo] = p
+		h.last[repo.Path] = p
 	}
 	if p.waiting {
-		return
+		return false
 	}
 	wait := p.at.Add(Gap).Sub(now)
 	if wait <= 0 {
 		p.at = now
-		h.waker.Wake(h.base, repo)
-		return
+		return true
 	}
 	p.waiting = true
 	time.AfterFunc(wait, func() {
@@ -137,12 +143,13 @@ func (h *Handler) wake(repo artifact.Repository) {
 			h.waker.Wake(h.base, repo)
 		}
 	})
+	return false
 }
 
 func (h *Handler) forget(now time.Time) {
-	for repo, p := range h.last {
+	for path, p := range h.last {
 		if !p.waiting && now.Sub(p.at) > Gap {
-			delete(h.last, repo)
+			delete(h.last, path)
 		}
 	}
 }

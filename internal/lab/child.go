@@ -132,7 +132,15 @@ func (r *child) died(d Dir) error {
 
 // stop ends the process and waits for it.
 func (r *child) stop(patience time.Duration) error {
-	err := errors.Join(r.signal(syscall.SIGTERM), r.life.Close())
+	select {
+	case <-r.exited:
+		return nil // reaped: its pid may be somebody else's by now
+	default:
+	}
+	err := r.signal(syscall.SIGTERM)
+	if closed := r.life.Close(); !errors.Is(closed, os.ErrClosed) {
+		err = errors.Join(err, closed)
+	}
 	select {
 	case <-r.exited:
 		return err

@@ -103,7 +103,7 @@ func Await(ctx context.Context, d Dir, supervisor int, exited <-chan error, prog
 	shown := 0
 	for {
 		state, err := d.State()
-		if err == nil && state.Supervisor.PID == supervisor {
+		if err == nil && state.Supervisor.PID == supervisor && (state.Alive() || state.Phase == Failed) {
 			for ; shown < len(state.Progress); shown++ {
 				progress(state.Progress[shown])
 			}
@@ -113,6 +113,8 @@ func Await(ctx context.Context, d Dir, supervisor int, exited <-chan error, prog
 			case Failed:
 				return Lab{}, errors.New(state.Message)
 			}
+		} else if exited == nil && err == nil {
+			return Lab{}, errors.New("its supervisor is gone")
 		}
 		select {
 		case <-tick.C:
@@ -122,7 +124,9 @@ func Await(ctx context.Context, d Dir, supervisor int, exited <-chan error, prog
 			}
 			return Lab{}, fmt.Errorf("the supervisor ended early (%v); see %s", err, d.LogFile("supervisor"))
 		case <-ctx.Done():
-			_ = syscall.Kill(supervisor, syscall.SIGTERM)
+			if exited != nil { // ours; somebody else's lab goes on
+				_ = syscall.Kill(supervisor, syscall.SIGTERM)
+			}
 			return Lab{}, context.Cause(ctx)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -37,6 +38,7 @@ type supervisor struct {
 	Options
 	began time.Time
 	died  chan died
+	held  *os.File // the lock on the directory
 
 	mu       sync.Mutex
 	state    State
@@ -86,7 +88,7 @@ func (s *supervisor) claim() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if before.Supervisor.alive() {
+	if err := s.lock(); err != nil || before.Supervisor.alive() {
 		return ErrRunning
 	}
 	if err := reap(before); err != nil {
@@ -103,6 +105,21 @@ func (s *supervisor) claim() error {
 		return err
 	}
 	return errors.Join(s.Dir.remove("lab.json"), s.save())
+}
+
+// lock makes sure that of two supervisors that start at the same moment one
+// goes on. The system gives the lock back when the process ends, however.
+func (s *supervisor) lock() error {
+	f, err := os.OpenFile(s.Dir.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return err
+	}
+	s.held = f
+	return nil
 }
 
 // reap ends the processes of a state whose supervisor is gone.
@@ -164,7 +181,8 @@ func (s *supervisor) run(ctx context.Context, c command) error {
 		return err
 	}
 	if err := r.serves(ctx, s.Dir, c); err != nil {
-		return err
+		// One that is not ready in time would hold its port and its lock.
+		return errors.Join(err, r.stop(stopPatience))
 	}
 	s.say(c.name + " serves")
 	go func() {
@@ -176,6 +194,8 @@ func (s *supervisor) run(ctx context.Context, c command) error {
 
 // supervise starts again what dies, at a growing distance.
 func (s *supervisor) supervise(ctx context.Context) {
+	var restarts sync.WaitGroup
+	defer restarts.Wait() // what is being started now is stopped with the rest
 	for {
 		select {
 		case <-ctx.Done():
@@ -187,7 +207,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 			s.mu.Unlock()
 			s.say(d.err.Error())
 			pause := min(time.Duration(n-1)*500*time.Millisecond, 10*time.Second)
-			go func() {
+			restarts.Go(func() {
 				select {
 				case <-time.After(pause):
 				case <-ctx.Done():
@@ -198,7 +218,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 				if err := s.run(again, c); err != nil && ctx.Err() == nil {
 					s.died <- died{d.name, err}
 				}
-			}()
+			})
 		}
 	}
 }

@@ -10,10 +10,10 @@ import (
 // Sink delivers one notice; it may take its time and may fail.
 type Sink func(ctx context.Context, n event.Notice) error
 
-// Queue decouples who tells from a Sink. It is bounded by what there is to
-// tell: a notice that still waits is replaced by a newer one of the same
-// object, reason and severity, which is a repeat. New revisions and failures
-// are thus never lost, whatever the sink does.
+// Queue decouples who tells from a Sink. A notice that is told again while it
+// waits is one notice. Beyond maxWaiting, where a sink has been stuck for long,
+// only the newest of an object and a reason is kept, so that no object's last
+// new revision or failure is ever lost.
 type Queue struct {
 	sink   Sink
 	failed func(n event.Notice, err error)
@@ -29,7 +29,11 @@ type key struct {
 	object   event.Object
 	reason   string
 	severity event.Severity
+	message  string
 }
+
+// maxWaiting is how many notices wait one by one.
+const maxWaiting = 10_000
 
 // NewQueue makes a queue in front of a sink; failed is told what could not be
 // delivered.
@@ -39,8 +43,11 @@ func NewQueue(sink Sink, failed func(event.Notice, error)) *Queue {
 
 // Tell puts a notice into the queue. It never blocks.
 func (q *Queue) Tell(n event.Notice) {
-	k := key{n.Object, n.Reason, n.Severity}
+	k := key{n.Object, n.Reason, n.Severity, n.Message}
 	q.mu.Lock()
+	if len(q.waiting) >= maxWaiting {
+		k.message = ""
+	}
 	if _, found := q.newest[k]; found {
 		q.repeats++
 	} else {
@@ -77,7 +84,11 @@ func (q *Queue) Run(ctx, flush context.Context) {
 			if deliver.Err() != nil {
 				return
 			}
-			if err := q.sink(deliver, n); err != nil {
+			err := q.sink(deliver, n)
+			if err != nil && deliver != flush && ctx.Err() != nil {
+				err = q.sink(flush, n) // cut off by the end, which leaves time for this
+			}
+			if err != nil {
 				q.failed(n, err)
 			}
 		}

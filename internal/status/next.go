@@ -23,8 +23,11 @@ type Schedule struct {
 // change of the spec can help.
 func Next(outcome event.Event, s Schedule) (time.Time, bool) {
 	switch failed := outcome.Failed; {
+	case failed == nil && s.Interval <= 0:
+		return time.Time{}, false // as in Flux: not by the clock
 	case failed == nil:
-		return s.Asked.Add(s.Interval + time.Duration(float64(s.Interval)*s.Spread*s.Jitter)), true
+		interval := max(s.Interval, time.Second) // the CRD lets 1ms pass; a registry should not suffer for it
+		return s.Asked.Add(interval + time.Duration(float64(interval)*s.Spread*s.Jitter)), true
 	case failed.Stalled:
 		return time.Time{}, false
 	case !failed.RetryAt.IsZero():

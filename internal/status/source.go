@@ -78,11 +78,10 @@ func (f *fold) apply(e event.Event) {
 			f.progress("asking " + e.Asking.Repository)
 		}
 	case e.Overruled != nil:
-		if f.previous.ObservedGeneration != f.about.Generation {
-			f.notify(e, event.Error, ReasonFieldIgnored, fmt.Sprintf("%s has no effect beside %s", strings.Join(e.Overruled.Fields, ", "), e.Overruled.By))
-		}
+		f.notify(e, event.Error, ReasonFieldIgnored, fmt.Sprintf("%s has no effect beside %s", strings.Join(e.Overruled.Fields, ", "), e.Overruled.By))
 	case e.Lost != nil:
-		f.next.Artifact, f.next.URL = nil, ""
+		// The artifact stays in the status: it is the memory of what is followed,
+		// without which a tag that disappeared could not be held.
 		f.remove(sourcev1.ArtifactInStorageCondition)
 		f.progress("building artifact: disappeared from storage")
 	case e.Held != nil:
@@ -176,7 +175,8 @@ func (f *fold) fail(e event.Event) {
 		outcome.condition, outcome.reason = sourcev1.FetchFailedCondition, meta.FailedReason
 	}
 	message := e.Failed.Text
-	before := f.readyBefore()
+	was := conditions{list: f.previous.Conditions}
+	before := was.get(outcome.condition) // Ready may have been Unknown in between
 	if outcome.condition == sourcev1.FetchFailedCondition {
 		f.remove(sourcev1.StorageOperationFailedCondition)
 	} else {
@@ -193,7 +193,7 @@ func (f *fold) fail(e event.Event) {
 		f.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, message)
 	}
 	f.handled()
-	if before.Status != metav1.ConditionFalse || before.Reason != outcome.reason || before.Message != trim(message) {
+	if before.Status != metav1.ConditionTrue || before.Reason != outcome.reason || before.Message != trim(message) {
 		f.notify(e, event.Error, outcome.reason, message)
 	}
 }

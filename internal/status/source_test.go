@@ -108,7 +108,7 @@ func TestFoldOCI(t *testing.T) {
 		},
 		{
 			"lost and not yet back", good, about1, []event.Event{{At: now, Lost: &event.Lost{Path: "p"}}, failed},
-			[]string{"Reconciling=True ProgressingWithRetry", "Ready=False OCIArtifactPullFailed", "FetchFailed=True OCIArtifactPullFailed"}, "error OCIArtifactPullFailed", 3, "",
+			[]string{"Reconciling=True ProgressingWithRetry", "Ready=False OCIArtifactPullFailed", "FetchFailed=True OCIArtifactPullFailed"}, "error OCIArtifactPullFailed", 3, "v1@sha256:m",
 		},
 		{
 			"held", good, about1, []event.Event{

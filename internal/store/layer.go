@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/sluice-dev/sluice/internal/follow"
 )
 
 // ErrWrongContent says that a download does not have the digest it was asked
@@ -24,13 +26,21 @@ type download struct {
 
 // Layer opens a layer, downloading it if it is not here. Callers that want the
 // same digest at the same time share one download; if that fails the next in
-// line tries with its own fetch. size < 0 means unknown.
-func (s *Store) Layer(ctx context.Context, d digest.Digest, size int64, fetch func(context.Context) (io.ReadCloser, error)) (io.ReadCloser, error) {
+// line tries with its own fetch. Whoever did not download it has to prove that
+// they may have it. size < 0 means unknown.
+func (s *Store) Layer(ctx context.Context, d digest.Digest, size int64, want follow.Supply) (io.ReadCloser, error) {
 	path := s.layerPath(d)
+	earned := false
 	for {
 		ok, err := s.sound(path, d)
 		if err != nil {
 			return nil, fmt.Errorf("reading layer %s from the store: %w", d, err)
+		}
+		if ok && !earned {
+			if err := want.Prove(ctx); err != nil {
+				return nil, err
+			}
+			earned = true
 		}
 		if ok {
 			now := time.Now()
@@ -48,7 +58,7 @@ func (s *Store) Layer(ctx context.Context, d digest.Digest, size int64, fetch fu
 		}
 		s.mu.Unlock()
 		if !found {
-			running.err = s.download(ctx, d, size, path, fetch)
+			running.err = s.download(ctx, d, size, path, want.Fetch)
 			s.mu.Lock()
 			delete(s.loading, d)
 			s.mu.Unlock()
@@ -56,6 +66,7 @@ func (s *Store) Layer(ctx context.Context, d digest.Digest, size int64, fetch fu
 			if running.err != nil {
 				return nil, running.err
 			}
+			earned = true
 			continue
 		}
 		select {

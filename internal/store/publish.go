@@ -92,11 +92,11 @@ func (s *Store) Find(source follow.Source, path string, d digest.Digest) (follow
 	if ok {
 		return follow.Published{Path: path, URL: s.URL(path), Latest: s.latestURL(source), Digest: d}, true, nil
 	}
-	for _, damaged := range []string{local, s.archivePath(d)} {
-		s.forget(damaged)
-		if err := os.Remove(damaged); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return follow.Published{}, false, fmt.Errorf("removing damaged artifact %s: %w", path, err)
-		}
+	// Only the source's own name goes: others may be publishing the same content
+	// in this moment, and Publish replaces content that is damaged.
+	s.forget(local)
+	if err := os.Remove(local); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return follow.Published{}, false, fmt.Errorf("removing damaged artifact %s: %w", path, err)
 	}
 	return follow.Published{}, false, nil
 }

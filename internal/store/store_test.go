@@ -37,8 +37,13 @@ func text(s string) func(io.Writer) error {
 	}
 }
 
-func from(content string) func(context.Context) (io.ReadCloser, error) {
-	return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+func from(content string) follow.Supply {
+	return supply(func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil })
+}
+
+// supply is a source that may have everything.
+func supply(fetch func(context.Context) (io.ReadCloser, error)) follow.Supply {
+	return follow.Supply{Fetch: fetch, Prove: func(context.Context) error { return nil }}
 }
 
 var app = follow.Source{Kind: "OCIRepository", Namespace: "apps", Name: "app"}
@@ -175,7 +180,7 @@ func TestLayerIsDownloadedOnceForAll(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			body, err := s.Layer(t.Context(), digest.FromString("layer"), 5, fetch)
+			body, err := s.Layer(t.Context(), digest.FromString("layer"), 5, supply(fetch))
 			if err != nil {
 				t.Error(err)
 				return
@@ -230,11 +235,11 @@ func TestAFailedDownloadIsTheOneWhoDidIt(t *testing.T) {
 	boom := errors.New("not for you")
 	first := make(chan error, 1)
 	go func() {
-		_, err := s.Layer(context.Background(), digest.FromString("layer"), 5, func(context.Context) (io.ReadCloser, error) {
+		_, err := s.Layer(context.Background(), digest.FromString("layer"), 5, supply(func(context.Context) (io.ReadCloser, error) {
 			close(started)
 			<-release
 			return nil, boom
-		})
+		}))
 		first <- err
 	}()
 	<-started
@@ -252,6 +257,28 @@ func TestAFailedDownloadIsTheOneWhoDidIt(t *testing.T) {
 	}
 	if err := <-second; err != nil {
 		t.Errorf("the second got %v", err)
+	}
+}
+
+// What somebody else downloaded is only for those who may have it.
+func TestALayerAtHandHasToBeEarned(t *testing.T) {
+	s := open(t, t.TempDir())
+	d := digest.FromString("layer")
+	body, err := s.Layer(t.Context(), d, 5, from("layer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body.Close()
+	refused := errors.New("not yours")
+	stranger := follow.Supply{
+		Fetch: func(context.Context) (io.ReadCloser, error) {
+			t.Error("downloaded again")
+			return nil, refused
+		},
+		Prove: func(context.Context) error { return refused },
+	}
+	if body, err := s.Layer(t.Context(), d, 5, stranger); !errors.Is(err, refused) || body != nil {
+		t.Errorf("a stranger got %v, %v", body, err)
 	}
 }
 

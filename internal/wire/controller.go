@@ -95,6 +95,10 @@ func Scheme() *runtime.Scheme {
 
 // Controller runs until the context ends or leadership is lost.
 func Controller(ctx context.Context, config *rest.Config, o Options) error {
+	// Everything ends together, also when the manager ends by itself: a lost
+	// lease, a port in use, CRDs that are missing.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	ctrl.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
 	listeners, err := listen(o)
 	if err != nil {
@@ -154,6 +158,7 @@ func Controller(ctx context.Context, config *rest.Config, o Options) error {
 	}
 	told := tell.start(ctx)
 	err = mgr.Start(ctx)
+	stop()
 	told()
 	return err
 }
@@ -252,9 +257,9 @@ func serve(mgr manager.Manager, l net.Listener, h http.Handler) error {
 		return nil
 	}
 	return mgr.Add(&manager.Server{
-		Name: l.Addr().String(), Listener: l,
+		Name: l.Addr().String(), Listener: l, OnlyServeWhenLeader: true,
 		Server: &http.Server{
-			Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 90 * time.Second, WriteTimeout: 5 * time.Minute,
+			Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 90 * time.Second, WriteTimeout: 5 * time.Minute,
 		},
 	})
 }

@@ -32,7 +32,8 @@ type Client struct {
 	mu        sync.Mutex
 	heads     map[string]*look[digest.Digest]
 	manifests map[digest.Digest]*look[artifact.Manifest]
-	used      atomic.Int64 // unix nanoseconds of the last question
+	layers    map[digest.Digest]*look[struct{}] // that it may read
+	used      atomic.Int64                      // unix nanoseconds of the last question
 }
 
 // Bounds on what is remembered per client; beyond them the oldest knowledge is
@@ -45,7 +46,7 @@ const (
 func newClient(repo artifact.Repository, s *session, b follow.Backoff) *Client {
 	return &Client{
 		repo: repo, session: s, backoff: b,
-		heads: map[string]*look[digest.Digest]{}, manifests: map[digest.Digest]*look[artifact.Manifest]{},
+		heads: map[string]*look[digest.Digest]{}, manifests: map[digest.Digest]*look[artifact.Manifest]{}, layers: map[digest.Digest]*look[struct{}]{},
 	}
 }
 
@@ -80,12 +81,34 @@ func (c *Client) Resolve(ctx context.Context, tag string, ask follow.Ask) (follo
 func (c *Client) Manifest(ctx context.Context, dgst digest.Digest, ask follow.Ask) (artifact.Manifest, error) {
 	c.touch()
 	doing := "reading manifest " + dgst.String()
-	ask.NotBefore = time.Time{}
-	seen, err := remembered(&c.mu, c.manifests, dgst, maxManifests).get(ctx, ask, c.backoff, func(ctx context.Context) (artifact.Manifest, error) {
+	known := remembered(&c.mu, c.manifests, dgst, maxManifests)
+	if m, ok := known.settled(); ok {
+		return m, nil
+	}
+	seen, err := known.get(ctx, ask, c.backoff, func(ctx context.Context) (artifact.Manifest, error) {
 		m, err := c.readManifest(ctx, dgst)
 		return m, c.fail(doing, err)
 	})
 	return seen.Value, c.fail(doing, err)
+}
+
+// MayRead proves that this identity may read a layer which is at hand from
+// somewhere else: one HEAD request, remembered as long as the client lives.
+func (c *Client) MayRead(ctx context.Context, layer ocispec.Descriptor, ask follow.Ask) error {
+	c.touch()
+	doing := "looking for layer " + layer.Digest.String()
+	known := remembered(&c.mu, c.layers, layer.Digest, maxManifests)
+	if _, ok := known.settled(); ok {
+		return nil
+	}
+	_, err := known.get(ctx, ask, c.backoff, func(ctx context.Context) (struct{}, error) {
+		repo, err := c.remote(ctx)
+		if err == nil {
+			_, err = repo.Blobs().Resolve(ctx, layer.Digest.String())
+		}
+		return struct{}{}, c.fail(doing, err)
+	})
+	return c.fail(doing, err)
 }
 
 // Layer streams a layer. The stream fails after stall without a byte; the
@@ -113,6 +136,9 @@ func (c *Client) Hint(now time.Time) {
 	for _, head := range c.heads {
 		head.hint(now)
 	}
+	for _, m := range c.manifests {
+		m.hint(now) // only failures: what was read once holds
+	}
 }
 
 func (c *Client) touch() { c.used.Store(time.Now().UnixNano()) }
@@ -120,6 +146,10 @@ func (c *Client) touch() { c.used.Store(time.Now().UnixNano()) }
 func (c *Client) fail(doing string, err error) error {
 	if err == nil {
 		return nil
+	}
+	var known *Failure
+	if errors.As(err, &known) {
+		return err // explained already, and shared with others
 	}
 	if errors.Is(err, errPaused) {
 		return &Failure{Kind: RateLimited, Repository: c.repo, Doing: doing, RetryAt: c.session.pauseUntil(), cause: errPaused}
