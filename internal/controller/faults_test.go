@@ -202,6 +202,29 @@ func TestADisappearedTagIsHeld(t *testing.T) {
 	w.until("app", "back at v1.0.0", at("v1.0.0"))
 }
 
+// Even without its files, and with the content gone from the registry, a source
+// does not forget what it follows and go back.
+func TestHeldOverARestartWithoutFiles(t *testing.T) {
+	w := newWorld(t)
+	w.push("org/app", "v: 1\n", "v1.0.0")
+	top := w.push("org/app", "v: 2\n", "v1.1.0")
+	w.source("app", "org/app")
+	w.until("app", "ready at v1.1.0", at("v1.1.0"))
+	w.deleteTag("org/app", "v1.1.0")
+	w.deleteTag("org/app", top.Digest().String())
+	w.stop()
+	w.storage = t.TempDir()
+	w.start()
+	w.until("app", "failed", failing(sourcev1.OCIPullFailedReason))
+	asked := w.registry.Count("/manifests/" + top.Digest().String())
+	w.eventually("it tried again", func() bool { return w.registry.Count("/manifests/"+top.Digest().String()) > asked+2 })
+	if o := w.get("app"); !strings.HasPrefix(o.Status.Artifact.Revision, "v1.1.0@") || ready(o) {
+		t.Errorf("it went back, or says that all is well: %s at %s", show(o), o.Status.Artifact.Revision)
+	}
+	w.upload("org/app", top, "v1.1.0")
+	w.until("app", "healed", at("v1.1.0"))
+}
+
 func TestATagThatMovesBackIsFollowedAndSaid(t *testing.T) {
 	w := newWorld(t)
 	old := w.pushAt("org/app", "v: 1\n", time.Unix(1000, 0), "stable")

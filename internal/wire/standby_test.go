@@ -90,6 +90,34 @@ func TestAStandbyIsNotReady(t *testing.T) {
 	eventually("http://"+second+"/readyz", http.StatusOK)
 }
 
+// A process whose manager fails says so and ends: a port in use, a lost lease
+// and missing CRDs must not leave it hanging.
+func TestEndsWhenTheManagerFails(t *testing.T) {
+	c := labtest.Client(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	done := make(chan error, 1)
+	go func() {
+		done <- wire.Controller(t.Context(), labtest.Config(t), wire.Options{
+			Controllers: wire.Kinds, Namespace: labtest.Namespace(t, c), Concurrent: 1,
+			StoragePath: t.TempDir(), StorageAddr: "127.0.0.1:0", MaxArtifact: 1 << 20, MetricsAddr: taken.Addr().String(), HealthAddr: "0",
+			LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryTime: time.Second,
+			MinRetry: time.Second, MaxRetry: time.Minute, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("ended without an error")
+		}
+	case <-time.After(labtest.Patience):
+		t.Error("does not end")
+	}
+}
+
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

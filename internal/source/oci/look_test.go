@@ -179,3 +179,59 @@ func TestLookIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// Tries of impatient people during a back-off do not prolong it for all.
+func TestLookImpatienceProlongsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l look[int]
+		c := &counted{err: &Failure{Kind: Broken, cause: errors.New("no")}}
+		for range 50 {
+			_, _ = l.get(t.Context(), follow.Ask{NotBefore: time.Now(), Timeout: time.Minute, Now: true}, testBackoff, c.do)
+			time.Sleep(time.Millisecond)
+		}
+		if wait := l.last.retryAt.Sub(time.Now()); c.asked != 50 || wait > testBackoff.Min {
+			t.Errorf("after %d impatient tries others wait %v, want at most %v", c.asked, wait, testBackoff.Min)
+		}
+	})
+}
+
+// A source with a short time-out leaves early; it neither ends the request for
+// the others nor leaves a failure behind.
+func TestLookShortTimeoutsAreOnesOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l look[int]
+		c := &counted{takes: 10 * time.Second}
+		var wg sync.WaitGroup
+		began := time.Now()
+		wg.Go(func() {
+			_, err := l.get(t.Context(), follow.Ask{NotBefore: began, Timeout: time.Second}, testBackoff, c.do)
+			if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+				t.Errorf("the hasty one got %v after %v", err, time.Since(began))
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			seen, err := l.get(t.Context(), follow.Ask{NotBefore: began, Timeout: time.Minute}, testBackoff, c.do)
+			if err != nil || seen.Value != 1 {
+				t.Errorf("the patient one got %v, %v", seen.Value, err)
+			}
+		})
+		wg.Wait()
+	})
+}
+
+// A request that began before the hint and fails is no answer to the hint.
+func TestLookAHintIsNotLostOnADoomedRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l look[int]
+		c := &counted{takes: 10 * time.Second, err: &Failure{Kind: Interrupted, cause: errors.New("no")}}
+		go func() { _, _ = l.get(t.Context(), follow.Ask{Timeout: time.Minute}, testBackoff, c.do) }()
+		time.Sleep(time.Second)
+		c.err = nil // the registry is back; the request on its way will still fail
+		l.hint(time.Now())
+		seen, err := l.get(t.Context(), follow.Ask{NotBefore: time.Now(), Timeout: time.Minute, Now: true}, testBackoff, c.do)
+		if err != nil || seen.Value != 2 {
+			t.Errorf("got %d, %v; want the answer of a second request", seen.Value, err)
+		}
+	})
+}

@@ -90,7 +90,10 @@ func Run(component Component, o Options) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	owner := &Owner{Dir: dir, stdout: o.Stdout, log: log}
-	go owner.stopOnSignal(cancel)
+	// Before the component says that it serves: from then on signals are for us.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	go owner.stopOnSignal(signals, cancel)
 	if o.Lifeline != nil {
 		go func() {
 			io.Copy(io.Discard, o.Lifeline)
@@ -110,9 +113,7 @@ func Run(component Component, o Options) error {
 }
 
 // stopOnSignal stops at the first signal; whoever sends a second one does not want to wait.
-func (o *Owner) stopOnSignal(stop func()) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+func (o *Owner) stopOnSignal(signals <-chan os.Signal, stop func()) {
 	<-signals
 	stop()
 	<-signals
