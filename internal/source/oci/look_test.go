@@ -189,7 +189,7 @@ func TestLookImpatienceProlongsNothing(t *testing.T) {
 			_, _ = l.get(t.Context(), follow.Ask{NotBefore: time.Now(), Timeout: time.Minute, Now: true}, testBackoff, c.do)
 			time.Sleep(time.Millisecond)
 		}
-		if wait := l.last.retryAt.Sub(time.Now()); c.asked != 50 || wait > testBackoff.Min {
+		if wait := time.Until(l.last.retryAt); c.asked != 50 || wait > testBackoff.Min {
 			t.Errorf("after %d impatient tries others wait %v, want at most %v", c.asked, wait, testBackoff.Min)
 		}
 	})
