@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -90,8 +91,9 @@ func (r *OCIRepositories) secretChanged(ctx context.Context, secret client.Objec
 		r.Log.Error("a changed Secret wakes nobody: the list of sources failed", "secret", secret.GetNamespace()+"/"+secret.GetName(), "error", err)
 		return
 	}
+	now := time.Now()
 	for i := range list.Items {
-		r.sources.nudge(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		r.sources.nudge(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, now)
 	}
 }
 
@@ -102,14 +104,14 @@ func (r *OCIRepositories) Hint(ctx context.Context, matches func(artifact.Reposi
 	if err := r.Client.List(ctx, &list); err != nil {
 		return 0, err
 	}
-	woken := 0
+	woken, now := 0, time.Now()
 	for i := range list.Items {
 		obj := &list.Items[i]
 		repo, err := repositoryOf(obj)
 		if err != nil || obj.Spec.Suspend || !matches(repo) {
 			continue
 		}
-		r.sources.nudge(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(obj)})
+		r.sources.nudge(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(obj)}, now)
 		woken++
 	}
 	return woken, nil

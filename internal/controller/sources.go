@@ -50,11 +50,13 @@ func (all *sources) drop(req reconcile.Request) {
 	}
 }
 
-// nudge makes the next pass over an object start a run.
-func (all *sources) nudge(req reconcile.Request) {
+// nudge makes the next pass over an object start a run that takes no answer
+// to a question asked before the given moment. Objects that are nudged for one
+// reason share the moment, and thereby the answer.
+func (all *sources) nudge(req reconcile.Request, at time.Time) {
 	s := all.of(req)
 	s.mu.Lock()
-	s.nudged = true
+	s.nudged = at
 	s.mu.Unlock()
 	all.call(req)
 }
@@ -87,7 +89,7 @@ type tracked struct {
 	ending    *run      // called off last; it may still be at the disk
 	last      input     // of the last run that ended or is going on
 	at        time.Time // when the next run is due by the clock; zero is never
-	nudged    bool      // a hint or a Secret asks for a run
+	nudged    time.Time // when a hint or a Secret asked for a run; zero is never
 	failures  int       // in a row
 	mayGoBack bool      // somebody allowed a lower version and no run has succeeded since
 	duration  time.Duration
@@ -144,7 +146,7 @@ func (s *tracked) due(obj *sourcev1.OCIRepository, now time.Time) bool {
 	if s.run != nil {
 		return false
 	}
-	return s.nudged || !s.at.IsZero() && !now.Before(s.at)
+	return !s.nudged.IsZero() || !s.at.IsZero() && !now.Before(s.at)
 }
 
 // begin starts a run, calling off the one before.
@@ -159,8 +161,12 @@ func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(context.Context, oc
 	changed := obj.Generation != obj.Status.ObservedGeneration
 	first := s.last != in
 	s.mayGoBack = s.mayGoBack || asked || changed && obj.Status.ObservedGeneration > 0
-	ask := follow.Ask{Timeout: DefaultTimeout, Now: first && (asked || changed) || s.nudged, NotBefore: now}
-	if !asked && !changed && !s.nudged {
+	ask := follow.Ask{Timeout: DefaultTimeout, Now: first && (asked || changed) || !s.nudged.IsZero(), NotBefore: now}
+	switch {
+	case asked || changed:
+	case !s.nudged.IsZero():
+		ask.NotBefore = s.nudged
+	default:
 		// Somebody else's answer will do if it is a small part of the interval old.
 		ask.NotBefore = now.Add(-min(obj.Spec.Interval.Duration/20, 30*time.Second))
 	}
@@ -169,7 +175,7 @@ func (s *tracked) begin(obj *sourcev1.OCIRepository, do func(context.Context, oc
 	}
 	ctx, cancel := context.WithCancel(s.base)
 	r := &run{cancel: cancel, started: now, ended: make(chan struct{})}
-	s.run, s.last, s.nudged, s.at = r, in, false, time.Time{}
+	s.run, s.last, s.nudged, s.at = r, in, time.Time{}, time.Time{}
 	mayGoBack := s.mayGoBack
 	r.events = append(r.events, event.Event{At: now, Asking: &event.Asking{Repository: obj.Spec.URL}})
 	slow := time.AfterFunc(showAfter, s.wake)
@@ -273,7 +279,7 @@ func (s *tracked) finish(outcome event.Event, interval time.Duration, timing Tim
 		Interval: interval, Asked: r.moment.At, Jitter: r.moment.Jitter, Spread: timing.Spread,
 		Backoff: timing.Retry.After(s.failures),
 	})
-	if s.nudged {
+	if !s.nudged.IsZero() {
 		at, again = time.Now(), true // what the run learned may be older than the hint
 	}
 	s.at = at
@@ -302,7 +308,7 @@ func (s *tracked) rest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.callOff()
-	s.last, s.at, s.nudged = input{}, time.Time{}, false
+	s.last, s.at, s.nudged = input{}, time.Time{}, time.Time{}
 }
 
 // wrote remembers our own write until the cache has it.

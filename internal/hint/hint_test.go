@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,10 +73,21 @@ func FuzzRepositories(f *testing.F) {
 	})
 }
 
-type woken struct{ repos []string }
+type woken struct {
+	mu    sync.Mutex
+	repos []string
+}
 
 func (w *woken) Wake(_ context.Context, repo artifact.Repository) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.repos = append(w.repos, repo.String())
+}
+
+func (w *woken) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.repos)
 }
 
 const push = `{"events":[{"action":"push","target":{"repository":"org/app"}}]}`
@@ -138,19 +150,19 @@ func TestHintsArePaced(t *testing.T) {
 		for range 50 {
 			post(h, "/hook", push, "Authorization", "Bearer token")
 		}
-		if len(w.repos) != 1 {
-			t.Errorf("%d at once", len(w.repos))
+		if w.count() != 1 {
+			t.Errorf("%d at once", w.count())
 		}
 		time.Sleep(2 * Gap)
 		synctest.Wait()
-		if len(w.repos) != 2 {
-			t.Errorf("%d after the gap", len(w.repos))
+		if w.count() != 2 {
+			t.Errorf("%d after the gap", w.count())
 		}
 		time.Sleep(10 * Gap)
 		post(h, "/hook", push, "Authorization", "Bearer token")
 		post(h, "/hook", strings.ReplaceAll(push, "org/app", "org/other"), "Authorization", "Bearer token")
-		if len(w.repos) != 4 {
-			t.Errorf("%d after a quiet time: %v", len(w.repos), w.repos)
+		if w.count() != 4 {
+			t.Errorf("%d after a quiet time", w.count())
 		}
 	})
 }

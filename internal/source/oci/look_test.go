@@ -227,6 +227,7 @@ func TestLookAHintIsNotLostOnADoomedRequest(t *testing.T) {
 		c := &counted{takes: 10 * time.Second, err: &Failure{Kind: Interrupted, cause: errors.New("no")}}
 		go func() { _, _ = l.get(t.Context(), follow.Ask{Timeout: time.Minute}, testBackoff, c.do) }()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		c.err = nil // the registry is back; the request on its way will still fail
 		l.hint(time.Now())
 		seen, err := l.get(t.Context(), follow.Ask{NotBefore: time.Now(), Timeout: time.Minute, Now: true}, testBackoff, c.do)
