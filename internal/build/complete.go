@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
@@ -16,14 +17,18 @@ import (
 type completeness struct {
 	fsys fs.FS
 	seen map[string]bool // directories
+	// schema: a kustomization file that takes part brings an OpenAPI schema.
+	schema bool
 }
 
-// dir checks a directory and all that it builds on.
-func (c completeness) dir(dir string) error {
-	if c.seen[dir] {
+// dir checks a directory and all that it builds on. The objects of plugins are
+// configurations of generators and transformers.
+func (c *completeness) dir(dir string, plugins bool) error {
+	key := fmt.Sprint(dir, plugins)
+	if c.seen[key] {
 		return nil // kustomize knows best what to say about a cycle
 	}
-	c.seen[dir] = true
+	c.seen[key] = true
 	file, err := KustomizationFile(c.fsys, dir)
 	if err != nil {
 		return nil
@@ -32,15 +37,17 @@ func (c completeness) dir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return c.file(file, raw)
+	return c.file(file, raw, plugins)
 }
 
 // file checks the text of a kustomization file.
-func (c completeness) file(name string, raw []byte) error {
+func (c *completeness) file(name string, raw []byte, plugins bool) error {
 	var k types.Kustomization
 	if yaml.Unmarshal(raw, &k) != nil {
+		c.schema = c.schema || bytes.Contains(raw, []byte("openapi"))
 		return nil // kustomize says what is wrong with it
 	}
+	c.schema = c.schema || len(k.OpenAPI) > 0
 	if len(k.HelmCharts) > 0 || k.HelmGlobals != nil || len(k.HelmChartInflationGenerator) > 0 {
 		return fmt.Errorf("%s: helm charts are not rendered here, nor by Flux: put the rendered objects into the bundle", name)
 	}
@@ -49,9 +56,13 @@ func (c completeness) file(name string, raw []byte) error {
 	for _, list := range []struct {
 		field   string
 		entries []string
-	}{{"resources", k.Resources}, {"bases", bases}, {"components", k.Components}} {
+		plugins bool
+	}{
+		{"resources", k.Resources, plugins}, {"bases", bases, plugins}, {"components", k.Components, plugins},
+		{"generators", k.Generators, true}, {"transformers", k.Transformers, true}, {"validators", k.Validators, true},
+	} {
 		for _, entry := range list.entries {
-			if err := c.entry(name, list.field, entry); err != nil {
+			if err := c.entry(name, list.field, entry, list.plugins); err != nil {
 				return err
 			}
 		}
@@ -64,64 +75,34 @@ func (c completeness) file(name string, raw []byte) error {
 	return nil
 }
 
-func (c completeness) entry(file, field, entry string) error {
-	if strings.Contains(entry, "\n") {
-		return nil // an object in place of its path
+func (c *completeness) entry(file, field, entry string, plugins bool) error {
+	if strings.Contains(entry, "\n") { // an object in place of its path
+		if plugins {
+			return c.plugin(file, []byte(entry))
+		}
+		return nil
 	}
 	at := path.Join(path.Dir(file), entry)
 	info, err := fs.Stat(c.fsys, at)
 	switch {
-	case err != nil || isURL(entry):
+	case err != nil || isURL(entry) || info.IsDir() && remote(entry):
 		return missing(file, field, entry)
 	case info.IsDir():
-		return c.dir(at)
+		return c.dir(at, plugins)
+	case plugins:
+		raw, err := fs.ReadFile(c.fsys, at)
+		if err != nil {
+			return err
+		}
+		return c.plugin(at, raw)
 	}
 	return nil
 }
 
 func missing(file, field, entry string) error {
 	err := fmt.Errorf("%s: %s: %q is not in the bundle", file, field, entry)
-	if host, _, _ := strings.Cut(entry, "/"); isURL(entry) || strings.Contains(entry, "?ref=") || strings.Contains(strings.Trim(host, "."), ".") && host != entry {
+	if host, _, _ := strings.Cut(entry, "/"); remote(entry) || strings.Contains(entry, "?ref=") || strings.Contains(strings.Trim(host, "."), ".") && host != entry {
 		err = fmt.Errorf("%w, and nothing is fetched from elsewhere: put a copy into the bundle", err)
 	}
 	return err
-}
-
-func isURL(text string) bool {
-	return strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")
-}
-
-// loaded are the paths of a kustomization that kustomize reads as files.
-func loaded(k types.Kustomization) []string {
-	var paths []string
-	for _, list := range [][]string{k.Crds, k.Configurations, k.Generators, k.Transformers, k.Validators} {
-		paths = append(paths, list...)
-	}
-	//lint:ignore SA1019 likewise
-	for _, p := range k.PatchesStrategicMerge {
-		paths = append(paths, string(p))
-	}
-	//lint:ignore SA1019 likewise
-	for _, p := range append(k.Patches, k.PatchesJson6902...) {
-		paths = append(paths, p.Path)
-	}
-	for _, r := range k.Replacements {
-		paths = append(paths, r.Path)
-	}
-	add := func(sources types.KvPairSources) {
-		for _, source := range append(sources.FileSources, sources.EnvSources...) {
-			_, file, named := strings.Cut(source, "=")
-			if !named {
-				file = source
-			}
-			paths = append(paths, file)
-		}
-	}
-	for _, g := range k.ConfigMapGenerator {
-		add(g.KvPairSources)
-	}
-	for _, g := range k.SecretGenerator {
-		add(g.KvPairSources)
-	}
-	return append(paths, k.OpenAPI["path"])
 }

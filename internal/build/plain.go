@@ -18,13 +18,19 @@ var noise = []struct {
 	// Which directory it is about, in one way of saying it.
 	{regexp.MustCompile(`(?:accumulating resources: )?(?:recursed accumulation of|couldn't make target for) path '([^']*)': `), "in $1: "},
 	{regexp.MustCompile(`accumulating components: accumulateDirectory: "(.*)"$`), "$1"},
+	// What is in the objects, which may be Secrets.
+	{regexp.MustCompile(`ID conflict: \[\{.*?"kind":"([^"]*)","metadata":\{(?:.*?[,{])?"name":"([^"]*)".*\}\]`), "ID conflict: more than one $1/$2"},
+	{regexp.MustCompile("(?s)trouble configuring builtin ([A-Za-z0-9]+) with config: `.*?\n`: "), "configuring $1: "},
+	{regexp.MustCompile(`(?s)\[patch: ".*?"\]`), "an inline patch"},
+	{regexp.MustCompile(`(?s)literal sources \[.*expected key=value`), "a literal is not of the form key=value"},
+	{regexp.MustCompile(`(?s)literal sources \[.*\]: `), "literal sources: "},
 	{regexp.MustCompile(`accumulating resources: ((?:accumulating|merging) resources from )`), "$1"},
 }
 
 // plain is the text of an error of kustomize with paths inside the bundle and
 // without what it says twice.
 func plain(text string) string {
-	text = strings.TrimSpace(strings.ReplaceAll(text, root+"/", ""))
+	text = strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(text, root+"/", ""), root, "."))
 	for _, n := range noise {
 		for before := ""; before != text; {
 			before, text = text, n.found.ReplaceAllString(text, n.plain)

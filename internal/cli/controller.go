@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -28,6 +29,9 @@ type controllerFlags struct {
 	logLevel      string
 	logEncoding   string
 	lifeline      bool
+	gates         []string
+	memory        string
+	eventLog      string
 }
 
 func newController(std IO) *cobra.Command {
@@ -81,6 +85,7 @@ METRICS_ADDR and EVENTS_ADDR are read as they do. HOOK_TOKEN is the token of
 	flags.BoolVar(&f.AllowDowngrade, "allow-downgrade", false, "take a lower version when a tag disappears, as Flux does, instead of holding")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info or error")
 	flags.StringVar(&f.logEncoding, "log-encoding", "json", "json or console")
+	f.kustomizeFlags(flags, or)
 	flags.BoolVar(&f.lifeline, "lifeline", false, "")
 	_ = flags.MarkHidden("lifeline")
 	f.Namespace = or("RUNTIME_NAMESPACE", "flux-system")
@@ -117,6 +122,11 @@ func (f *controllerFlags) run(c *cobra.Command, std IO) error {
 			cancel()
 		}()
 	}
+	stop, err := f.record()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if err := wire.Controller(ctx, config, f.Options); err != nil {
 		return &Problem{Code: Negative, What: "the controller stopped", Why: err}
 	}
@@ -132,6 +142,8 @@ func (f *controllerFlags) check(c *cobra.Command) error {
 	switch {
 	case len(f.Controllers) == 0:
 		return usage(c, "--controllers is empty: there is nothing to reconcile")
+	case f.Kustomize.Concurrent < 1 || f.Kustomize.ConcurrentSSA < 1:
+		return usage(c, "--concurrent-deliveries and --concurrent-ssa must be at least 1")
 	case f.digestAlgo != "sha256":
 		return usage(c, fmt.Sprintf("--artifact-digest-algo %s is not supported; use sha256", f.digestAlgo))
 	case f.JitterPercent < 0 || f.JitterPercent > 100:
@@ -139,6 +151,18 @@ func (f *controllerFlags) check(c *cobra.Command) error {
 	case f.MinRetry <= 0 || f.MaxRetry < f.MinRetry:
 		return usage(c, "--min-retry-delay must be positive and at most --max-retry-delay")
 	}
+	f.Kustomize.Gates = wire.DefaultGates
+	if err := setGates(&f.Kustomize.Gates, f.gates); err != nil {
+		return usage(c, err.Error())
+	}
+	if f.memory == "" {
+		return nil
+	}
+	limit, err := resource.ParseQuantity(f.memory)
+	if err != nil || limit.Value() < 64<<20 {
+		return usage(c, fmt.Sprintf("--memory-limit %s: want a quantity of at least 64Mi", f.memory))
+	}
+	f.Memory = limit.Value()
 	return nil
 }
 

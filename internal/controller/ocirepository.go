@@ -10,6 +10,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/opencontainers/go-digest"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -59,8 +60,10 @@ type Timing struct {
 
 // OCIRepositories reconciles OCIRepository objects.
 type OCIRepositories struct {
-	Client   client.Client // reads from the cache
-	Live     client.Reader // reads Secrets from the API server, so that none is held
+	Client client.Client // reads from the cache
+	Live   client.Reader // reads Secrets from the API server, so that none is held
+	// Shard selects the objects to reconcile; all are watched.
+	Shard    labels.Selector
 	Registry follow.Repositories
 	Shelf    Shelf
 	Follower *follow.Follower
@@ -76,7 +79,7 @@ type OCIRepositories struct {
 func (r *OCIRepositories) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	obj := &sourcev1.OCIRepository{}
 	err := r.Client.Get(ctx, req.NamespacedName, obj)
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || err == nil && !r.Shard.Matches(labels.Set(obj.Labels)) {
 		r.sources.drop(req)
 		return reconcile.Result{}, nil
 	}

@@ -2,10 +2,12 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -64,7 +66,7 @@ var asksForSomething = predicate.Funcs{
 		if !okBefore || !okAfter {
 			return true
 		}
-		return inputOf(before) != inputOf(after) || after.DeletionTimestamp != nil
+		return inputOf(before) != inputOf(after) || !maps.Equal(before.Labels, after.Labels) || after.DeletionTimestamp != nil
 	},
 }
 
@@ -93,7 +95,9 @@ func (r *OCIRepositories) secretChanged(ctx context.Context, secret client.Objec
 	}
 	now := time.Now()
 	for i := range list.Items {
-		r.sources.nudge(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, now)
+		if obj := &list.Items[i]; r.Shard.Matches(labels.Set(obj.Labels)) {
+			r.sources.nudge(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(obj)}, now)
+		}
 	}
 }
 
@@ -108,7 +112,7 @@ func (r *OCIRepositories) Hint(ctx context.Context, matches func(artifact.Reposi
 	for i := range list.Items {
 		obj := &list.Items[i]
 		repo, err := repositoryOf(obj)
-		if err != nil || obj.Spec.Suspend || !matches(repo) {
+		if err != nil || obj.Spec.Suspend || !matches(repo) || !r.Shard.Matches(labels.Set(obj.Labels)) {
 			continue
 		}
 		r.sources.nudge(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(obj)}, now)

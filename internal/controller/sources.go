@@ -31,7 +31,7 @@ func (all *sources) of(req reconcile.Request) *tracked {
 	defer all.mu.Unlock()
 	s, found := all.byID[req]
 	if !found {
-		s = &tracked{base: all.base, wake: func() { all.call(req) }, stale: map[string]bool{}}
+		s = &tracked{base: all.base, wake: func() { all.call(req) }}
 		if all.byID == nil {
 			all.byID = map[reconcile.Request]*tracked{}
 		}
@@ -94,8 +94,7 @@ type tracked struct {
 	mayGoBack bool      // somebody allowed a lower version and no run has succeeded since
 	duration  time.Duration
 
-	written *sourcev1.OCIRepository // as we last wrote it
-	stale   map[string]bool         // resource versions that our writes replaced
+	latest[*sourcev1.OCIRepository]
 }
 
 // input is what makes a run necessary when it changes.
@@ -309,27 +308,6 @@ func (s *tracked) rest() {
 	defer s.mu.Unlock()
 	s.callOff()
 	s.last, s.at, s.nudged = input{}, time.Time{}, time.Time{}
-}
-
-// wrote remembers our own write until the cache has it.
-func (s *tracked) wrote(base string, obj *sourcev1.OCIRepository) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stale[base] = true
-	s.written = obj.DeepCopy()
-}
-
-// freshest gives our own last write in place of what the cache held before it,
-// so that no pass acts on a status that it has replaced itself.
-func (s *tracked) freshest(obj *sourcev1.OCIRepository) *sourcev1.OCIRepository {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stale[obj.ResourceVersion] && s.written != nil {
-		return s.written.DeepCopy()
-	}
-	clear(s.stale)
-	s.written = nil
-	return obj
 }
 
 func equalStatus(a, b sourcev1.OCIRepositoryStatus) bool { return equality.Semantic.DeepEqual(a, b) }

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"time"
 
@@ -54,8 +55,9 @@ type Target interface {
 	Apply(ctx context.Context, step plan.Step) (*unstructured.Unstructured, error)
 	// Delete deletes what the step was decided on; gone already is no error.
 	Delete(ctx context.Context, step plan.Step) error
-	// Judge gives the health of objects, from watches where there are any.
-	Judge(ctx context.Context, ids []Check, rules *health.Rules) (map[object.ID]health.Verdict, error)
+	// Judge gives the health of objects, from watches where there are any. A
+	// change of one of them wakes the owner, as long as it asks every few minutes.
+	Judge(ctx context.Context, owner plan.Owner, checks []Check, rules *health.Rules) (map[object.ID]health.Verdict, error)
 }
 
 // Ask is what Observe has to know.
@@ -67,6 +69,9 @@ type Ask struct {
 	Rules plan.Rules
 	// Since: what was learned before has to be verified with the server.
 	Since time.Time
+	// Quiet: look only at what is known already, and ask nobody. Objects of which
+	// nothing is known are left out of the answer.
+	Quiet bool
 }
 
 // Check is an object whose state is asked for.
@@ -75,9 +80,34 @@ type Check struct {
 	Version string // may be empty: any version that is served
 }
 
-// Journal writes down what happened.
-type Journal interface {
-	// Record adds events; those that have to be seen before the next effect are
-	// written to the status before it returns.
-	Record(ctx context.Context, events ...event.Event) error
+// Targets connects to clusters.
+type Targets interface {
+	// Target gives the cluster of a Kustomization, with its identity.
+	Target(ctx context.Context, ks *kustomizev1.Kustomization) (Target, error)
 }
+
+// Claims knows what all Kustomizations want.
+type Claims interface {
+	// Claimed finds which of the objects the latest build of another
+	// Kustomization wants, and gives its "namespace/name".
+	Claimed(ctx context.Context, ks *kustomizev1.Kustomization, ids []object.ID) (map[object.ID]string, error)
+}
+
+// Journal writes down what happened to one Kustomization.
+type Journal interface {
+	// Begin starts a roll-out: what is recorded from now on is read on top of the
+	// status as it is now.
+	Begin(ks *kustomizev1.Kustomization)
+	// Record adds an event and writes the status it leads to, if that differs,
+	// before it returns. ErrOutdated means that the object was changed by
+	// somebody else and the roll-out has to start again.
+	Record(ctx context.Context, e event.Event) error
+}
+
+// ErrOutdated is returned by a Journal when the object is newer than what the
+// roll-out was made for.
+var ErrOutdated = errors.New("the object was changed meanwhile")
+
+// ErrNoArtifact is returned by Bundles when an artifact is not there (any
+// more): its source is about to publish another.
+var ErrNoArtifact = errors.New("the artifact is not there")

@@ -38,6 +38,15 @@ type Event struct {
 	Lost      *Lost      `json:"lost,omitempty"`
 	Overruled *Overruled `json:"overruled,omitempty"`
 	Failed    *Failed    `json:"failed,omitempty"`
+
+	Waiting   *Waiting   `json:"waiting,omitempty"`
+	Planned   *Planned   `json:"planned,omitempty"`
+	Changed   *Changed   `json:"changed,omitempty"`
+	Checking  *Checking  `json:"checking,omitempty"`
+	Healthy   *Healthy   `json:"healthy,omitempty"`
+	Delivered *Delivered `json:"delivered,omitempty"`
+	Removed   *Removed   `json:"removed,omitempty"`
+	Warned    *Warned    `json:"warned,omitempty"`
 }
 
 // Asking: a run began and its repository is being asked.
@@ -107,12 +116,32 @@ const (
 	StepCleanup Step = "cleanup" // remove from disk
 )
 
+// The steps of delivering a Kustomization.
+const (
+	StepAccess  Step = "access"  // may the source be used
+	StepExpr    Step = "expr"    // compile CEL expressions
+	StepBundle  Step = "bundle"  // open the artifact
+	StepBuild   Step = "build"   // kustomize, substitution
+	StepTarget  Step = "target"  // reach the cluster to apply to
+	StepPlan    Step = "plan"    // observe and decide
+	StepEmpty   Step = "empty"   // a guard: nothing was found, everything would be pruned
+	StepApply   Step = "apply"   // create and update
+	StepPrune   Step = "prune"   // delete what is wanted no more
+	StepHealth  Step = "health"  // wait until healthy
+	StepRemoval Step = "removal" // delete what a deleted Kustomization owns
+)
+
 // Failed: a step did not succeed.
 type Failed struct {
 	Step Step   `json:"step"`
 	Text string `json:"text"` // equal for equal causes
 	// Stalled: trying again cannot help; the spec has to change.
 	Stalled bool `json:"stalled,omitempty"`
+	// Attempt is what a roll-out tried to deliver; nil for sources.
+	Attempt *Attempt `json:"attempt,omitempty"`
+	// Inventory of a roll-out that failed after it wrote; nil leaves what was
+	// planned.
+	Inventory []Item `json:"inventory,omitempty"`
 	// RetryAt is when the next try is made by itself.
 	RetryAt time.Time `json:"retryAt,omitzero"`
 }

@@ -22,6 +22,3 @@ type Verdict struct {
 	Status  Status `json:"status"`
 	Message string `json:"message,omitempty"`
 }
-
-// Rules are compiled health expressions, by kind. Nil has none.
-type Rules struct{}

@@ -52,6 +52,15 @@ func (inv Inventory) Entries() []Entry {
 	return list
 }
 
+// IDs lists the objects in order.
+func (inv Inventory) IDs() []object.ID {
+	ids := make([]object.ID, 0, len(inv.entries))
+	for id := range inv.entries {
+		ids = append(ids, id)
+	}
+	return object.Sorted(ids)
+}
+
 // Union has the objects of both; versions are the other's where both know one.
 func (inv Inventory) Union(other Inventory) Inventory {
 	return Of(append(inv.Entries(), other.Entries()...)...)

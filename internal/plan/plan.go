@@ -111,6 +111,9 @@ type Rules struct {
 type Live struct {
 	// Converged: the object is known to be what is wanted; nothing was asked.
 	Converged bool
+	// Owner is whom the live object's labels name, where that is known without
+	// its body.
+	Owner Owner
 	// Object is the live object; nil if it is not there.
 	Object *unstructured.Unstructured
 	// Merged is what applying would make of it, by a dry-run; nil if none was made.
@@ -143,5 +146,9 @@ type Input struct {
 	// Claimed are objects that the latest build of another Kustomization wants,
 	// with its "namespace/name": they are handed over, never pruned.
 	Claimed map[object.ID]string
-	Rules   Rules
+	// Done are wanted Jobs that have run for what is wanted and removed
+	// themselves since (ttlSecondsAfterFinished): they are skipped when they are
+	// not there.
+	Done  map[object.ID]bool
+	Rules Rules
 }

@@ -19,13 +19,13 @@ var durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 
 func init() { metrics.Registry.MustRegister(durations) } // metrics register once per process
 
-// sourceMetrics implements controller.Metrics.
-type sourceMetrics struct{}
+// runMetrics implements controller.Metrics.
+type runMetrics struct{}
 
-func (sourceMetrics) Observe(o event.Object, took time.Duration) {
+func (runMetrics) Observe(o event.Object, took time.Duration) {
 	durations.WithLabelValues(o.Kind, o.Name, o.Namespace).Observe(took.Seconds())
 }
 
-func (sourceMetrics) Forget(o event.Object) {
+func (runMetrics) Forget(o event.Object) {
 	durations.DeleteLabelValues(o.Kind, o.Name, o.Namespace)
 }

@@ -1,0 +1,288 @@
+package cluster
+
+import (
+	"bytes"
+	"maps"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"github.com/sluice-dev/sluice/internal/plan"
+)
+
+// index remembers the objects of one kind that carry an owner's label: a record
+// of each, never the object.
+type index struct {
+	changed func(plan.Owner)
+	reread  func(types.NamespacedName) // asks the server, later
+
+	mu      sync.Mutex
+	entries map[types.NamespacedName]*entry
+}
+
+type entry struct {
+	// record without a UID says that the object is not there, as of its
+	// resourceVersion; older news of it is not believed.
+	record   plan.Record
+	lost     plan.Owner // whose it was when it went
+	lostAt   time.Time
+	applied  plan.Applied
+	verified time.Time // when the server said so itself, not a watch
+	// While we write an object, news of it wait: most are of our own write.
+	writing int
+	before  plan.Record // what had been told when we began to write
+}
+
+func newIndex(changed func(plan.Owner), reread func(types.NamespacedName)) *index {
+	return &index{changed: changed, reread: reread, entries: map[types.NamespacedName]*entry{}}
+}
+
+// get gives what is known of an object.
+func (x *index) get(key types.NamespacedName) (entry, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.entries[key]; e != nil && e.record.UID != "" {
+		return *e, true
+	}
+	return entry{}, false
+}
+
+// seen puts in what a watch or the server said of an object; verified is zero
+// for a watch. What is older than what is known is nothing new.
+func (x *index) seen(key types.NamespacedName, r plan.Record, verified time.Time) {
+	x.mu.Lock()
+	e := x.entry(key)
+	var news []plan.Owner
+	if order := compare(r.ResourceVersion, e.record.ResourceVersion); order >= 0 {
+		if order > 0 && e.writing == 0 {
+			news = differ(e.record, r)
+		}
+		e.put(r)
+		e.verified = later(e.verified, verified)
+	}
+	x.mu.Unlock()
+	x.tell(news)
+}
+
+func (e *entry) put(r plan.Record) {
+	if e.record.UID != r.UID {
+		e.applied = plan.Applied{}
+	}
+	e.record = r
+}
+
+// gone takes an object out that a watch says is deleted, or without its label.
+// If we know a newer write, the server is asked.
+func (x *index) gone(key types.NamespacedName, version string) {
+	x.mu.Lock()
+	e := x.entries[key]
+	if e == nil || e.record.UID == "" {
+		x.mu.Unlock()
+		return
+	}
+	if compare(version, e.record.ResourceVersion) < 0 {
+		x.mu.Unlock()
+		x.reread(key)
+		return
+	}
+	news := e.lose(version)
+	x.mu.Unlock()
+	x.tell(news)
+}
+
+// missing takes an object out that the server says is not there, unless it has
+// been written since it was known in a version.
+func (x *index) missing(key types.NamespacedName, version string) {
+	x.mu.Lock()
+	var news []plan.Owner
+	if e := x.entries[key]; e != nil && e.record.UID != "" && e.record.ResourceVersion == version {
+		news = e.lose(version)
+	}
+	x.mu.Unlock()
+	x.tell(news)
+}
+
+// lose makes an entry say that there is no object; the index is locked.
+func (e *entry) lose(version string) []plan.Owner {
+	var news []plan.Owner
+	if e.writing == 0 {
+		news = differ(e.record, plan.Record{})
+	}
+	e.lost, e.lostAt = e.record.Owner, time.Now()
+	e.record, e.applied = plan.Record{ResourceVersion: version}, plan.Applied{}
+	return news
+}
+
+// lostBy tells whether an object was an owner's and went away.
+func (x *index) lostBy(key types.NamespacedName, owner plan.Owner) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.entries[key]
+	return e != nil && e.record.UID == "" && e.lost == owner
+}
+
+// lostFor is how long an object that is not there is remembered.
+const lostFor = time.Hour
+
+// sweep forgets what went long ago.
+func (x *index) sweep(now time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for key, e := range x.entries {
+		if e.record.UID == "" && e.writing == 0 && now.Sub(e.lostAt) > lostFor {
+			delete(x.entries, key)
+		}
+	}
+}
+
+// replace puts in a list of everything. Objects that it has not are gone, unless
+// they were written after it was made.
+func (x *index) replace(list map[types.NamespacedName]plan.Record, version string, began time.Time) {
+	var news []plan.Owner
+	x.mu.Lock()
+	for key, e := range x.entries {
+		if _, there := list[key]; !there && e.record.UID != "" && compare(e.record.ResourceVersion, version) <= 0 {
+			news = append(news, e.lose(version)...)
+		}
+	}
+	x.mu.Unlock()
+	x.tell(news)
+	for key, r := range list {
+		x.seen(key, r, began)
+	}
+}
+
+// fill is the first list: nobody has to be told, those who asked are waiting.
+func (x *index) fill(list map[types.NamespacedName]plan.Record, began time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for key, r := range list {
+		e := x.entry(key)
+		if compare(r.ResourceVersion, e.record.ResourceVersion) >= 0 {
+			e.put(r)
+			e.verified = later(e.verified, began)
+		}
+	}
+}
+
+// entry makes an entry if there is none; the lock is held.
+func (x *index) entry(key types.NamespacedName) *entry {
+	e := x.entries[key]
+	if e == nil {
+		e = &entry{}
+		x.entries[key] = e
+	}
+	return e
+}
+
+// write announces a write of ours: until done is called, news of the object
+// wait. Done takes the object that came back, or nil if nothing is known.
+func (x *index) write(key types.NamespacedName) (done func(*plan.Record, plan.Applied)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.entry(key)
+	if e.writing++; e.writing == 1 {
+		e.before = e.record
+	}
+	return func(r *plan.Record, applied plan.Applied) { x.wrote(e, r, applied) }
+}
+
+func (x *index) wrote(e *entry, r *plan.Record, applied plan.Applied) {
+	x.mu.Lock()
+	if r != nil {
+		e.before = *r
+		if compare(r.ResourceVersion, e.record.ResourceVersion) >= 0 {
+			e.put(*r)
+			e.verified = time.Now()
+		}
+		if e.record.UID == r.UID {
+			e.applied = applied
+		}
+	}
+	var news []plan.Owner
+	if e.writing--; e.writing == 0 && e.record.ResourceVersion != e.before.ResourceVersion {
+		news = differ(e.before, e.record)
+	}
+	if e.record.UID == "" {
+		e.lostAt = time.Now()
+	}
+	x.mu.Unlock()
+	x.tell(news)
+}
+
+// settle remembers that an object in this state is as wanted.
+func (x *index) settle(key types.NamespacedName, uid string, applied plan.Applied) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.entries[key]; e != nil && e.record.UID == uid {
+		e.applied = applied
+	}
+}
+
+// owners lists whose objects are known.
+func (x *index) owners() []plan.Owner {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	set := map[plan.Owner]struct{}{}
+	for _, e := range x.entries {
+		set[e.record.Owner] = struct{}{}
+	}
+	list := make([]plan.Owner, 0, len(set))
+	for owner := range set {
+		list = append(list, owner)
+	}
+	return list
+}
+
+func (x *index) tell(owners []plan.Owner) {
+	told := make(map[plan.Owner]struct{}, len(owners))
+	for _, owner := range owners {
+		if _, twice := told[owner]; !twice {
+			told[owner] = struct{}{}
+			x.changed(owner)
+		}
+	}
+}
+
+// differ tells whom a change concerns: nobody, the owner, or the one before and
+// the one after it.
+func differ(a, b plan.Record) []plan.Owner {
+	same := a.UID == b.UID && a.Deleting == b.Deleting && a.Foreign == b.Foreign && a.Owner == b.Owner &&
+		a.OwnedDigest == b.OwnedDigest && a.FieldsVersion == b.FieldsVersion && bytes.Equal(a.Fields, b.Fields) &&
+		a.Health == b.Health && maps.Equal(a.Policy, b.Policy)
+	switch {
+	case same:
+		return nil
+	case a.Owner == b.Owner:
+		return []plan.Owner{a.Owner}
+	default:
+		return []plan.Owner{a.Owner, b.Owner}
+	}
+}
+
+// compare orders resourceVersions. What is not known is older than anything;
+// versions that are no numbers cannot be ordered, and the later word counts.
+func compare(a, b string) int {
+	switch {
+	case a == b:
+		return 0
+	case b == "":
+		return 1
+	case a == "":
+		return -1
+	}
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	if err != nil {
+		return 1
+	}
+	return order
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
