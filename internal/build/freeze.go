@@ -62,7 +62,7 @@ func prepare(fsys fs.FS, spec *kustomizev1.KustomizationSpec) (*set, error) {
 	if made.resources, err = freeze(objects); err != nil {
 		return nil, fmt.Errorf("kustomize build failed: %w", err)
 	}
-	made.patches, err = match(objects, spec.Patches, func(marked []string) (resmap.ResMap, error) {
+	made.patches, err = match(objects, k, spec.Patches, func(marked []string) (resmap.ResMap, error) {
 		k := k
 		k.Patches = mark(k.Patches, marked)
 		text, err := yaml.Marshal(k)

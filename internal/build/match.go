@@ -12,9 +12,9 @@ import (
 
 // match counts the objects that the target of each patch selects. What was
 // built tells it, unless a patch takes objects away or changes what targets
-// look at, or seems to be for nothing: names and namespaces may have changed
-// since. Then a second build has a mark in place of each patch.
-func match(built resmap.ResMap, patches []kustomize.Patch, rebuild func(marked []string) (resmap.ResMap, error)) ([]PatchMatches, error) {
+// look at, or the kustomization does so after its patches, or a patch seems to
+// be for nothing. Then a second build has a mark in place of each patch.
+func match(built resmap.ResMap, k types.Kustomization, patches []kustomize.Patch, rebuild func(marked []string) (resmap.ResMap, error)) ([]PatchMatches, error) {
 	if len(patches) == 0 {
 		return nil, nil
 	}
@@ -31,7 +31,7 @@ func match(built resmap.ResMap, patches []kustomize.Patch, rebuild func(marked [
 			return nil, fmt.Errorf("reading the target of spec.patches[%d]: %w", i, err)
 		}
 		matches[i].Objects = len(found)
-		sure = sure && len(found) > 0 && !movesTargets(p.Patch)
+		sure = sure && len(found) > 0 && !movesTargets(p.Patch) && !sawOther(*p.Target, k)
 	}
 	if sure {
 		return matches, nil
@@ -88,6 +88,14 @@ func movesTargets(patch string) bool {
 		}
 	}
 	return false
+}
+
+// sawOther tells whether a target may have looked at something else than what
+// the build shows: names, namespaces and labels are set after the patches.
+func sawOther(target kustomize.Selector, k types.Kustomization) bool {
+	return target.Name != "" && k.NamePrefix+k.NameSuffix != "" ||
+		target.Namespace != "" && k.Namespace != "" ||
+		target.LabelSelector+target.AnnotationSelector != ""
 }
 
 // badPatch names the patch that kustomize could not read: it would only repeat

@@ -95,7 +95,7 @@ at the versions that each environment asks for, on Flux's own API objects.`,
 	}{
 		{"bundles", []*cobra.Command{newPush(std), newPull(std), newTag(std), newTags(std), newInspect(std)}},
 		{"lab", []*cobra.Command{newUp(std), newDown(std), newStatus(std)}},
-		{"operate", []*cobra.Command{newController(std)}},
+		{"operate", []*cobra.Command{newPlan(std), newController(std)}},
 	} {
 		for _, c := range group.commands {
 			c.GroupID = group.id

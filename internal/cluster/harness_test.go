@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-dev/sluice/internal/cluster"
 	"github.com/sluice-dev/sluice/internal/deliver"
 	"github.com/sluice-dev/sluice/internal/labtest"
 	"github.com/sluice-dev/sluice/internal/object"
@@ -29,23 +30,23 @@ type world struct {
 	client    client.WithWatch
 	namespace string
 	owner     plan.Owner
-	clusters  *Clusters
+	clusters  *cluster.Clusters
 	requests  *requests
 	woken     *wakes
 }
 
-func enter(t testing.TB, change ...func(*Options)) *world {
+func enter(t testing.TB, change ...func(*cluster.Options)) *world {
 	t.Helper()
 	config := labtest.Config(t)
 	w := &world{TB: t, client: labtest.Client(t), requests: &requests{}, woken: &wakes{}}
 	w.namespace = labtest.Namespace(t, w.client)
 	w.owner = plan.Owner{Namespace: w.namespace, Name: "app"}
 	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return w.requests.over(rt) })
-	o := Options{Base: config, UserAgent: "test", Changed: w.woken.add}
+	o := cluster.Options{Base: config, UserAgent: "test", Changed: w.woken.add}
 	for _, c := range change {
 		c(&o)
 	}
-	w.clusters = NewClusters(o)
+	w.clusters = cluster.NewClusters(o)
 	t.Cleanup(w.clusters.Close)
 	return w
 }
@@ -57,7 +58,7 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) target(id Identity) *Target {
+func (w *world) target(id cluster.Identity) *cluster.Target {
 	w.Helper()
 	if id.Owner.Name == "" {
 		id.Owner = w.owner
@@ -87,21 +88,21 @@ func (w *world) configMap(name, value string) *unstructured.Unstructured {
 	return w.object(fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: %s, namespace: NS}, data: {key: %q}}", name, value))
 }
 
-func (w *world) observe(target *Target, want ...*unstructured.Unstructured) map[object.ID]plan.Live {
+func (w *world) observe(target *cluster.Target, want ...*unstructured.Unstructured) map[object.ID]plan.Live {
 	w.Helper()
 	return w.ask(target, deliver.Ask{Want: want})
 }
 
-func (w *world) ask(target *Target, ask deliver.Ask) map[object.ID]plan.Live {
+func (w *world) ask(target *cluster.Target, ask deliver.Ask) map[object.ID]plan.Live {
 	w.Helper()
-	ask.Owner = target.id.Owner
+	ask.Owner = w.owner
 	live, err := target.Observe(w.Context(), ask)
 	w.must(err)
 	return live
 }
 
 // deliver observes, plans and applies, and gives the plan.
-func (w *world) deliver(target *Target, rules plan.Rules, want ...*unstructured.Unstructured) plan.Plan {
+func (w *world) deliver(target *cluster.Target, rules plan.Rules, want ...*unstructured.Unstructured) plan.Plan {
 	w.Helper()
 	p := plan.Compute(plan.Input{Owner: w.owner, Want: want, Rules: rules, Live: w.ask(target, deliver.Ask{Want: want, Rules: rules})})
 	for _, stage := range p.Stages {
@@ -265,4 +266,8 @@ func background(w *world, u *unstructured.Unstructured) {
 	w.Helper()
 	policy := metav1.DeletePropagationBackground
 	w.must(client.IgnoreNotFound(w.client.Delete(context.Background(), u.DeepCopy(), &client.DeleteOptions{PropagationPolicy: &policy})))
+}
+
+func idOf(name string, w *world) object.ID {
+	return object.ID{Kind: "ConfigMap", Namespace: w.namespace, Name: name}
 }

@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/sluice-dev/sluice/internal/cluster"
 	"github.com/sluice-dev/sluice/internal/deliver"
 	"github.com/sluice-dev/sluice/internal/health"
 	"github.com/sluice-dev/sluice/internal/object"
@@ -37,7 +38,7 @@ spec:
 
 func TestDefinitionThenObject(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	crd, group := w.definition()
 	thing := w.object("{apiVersion: " + group + "/v1, kind: Thing, metadata: {name: x, namespace: NS}, spec: {size: 1}}")
 	beside := w.configMap("a", "1")
@@ -86,7 +87,7 @@ func TestDefinitionThenObject(t *testing.T) {
 // A group whose server is dead fails only its own objects.
 func TestDeadServerBehindTheServer(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	group := w.namespace + ".dead.example.com"
 	service := w.object(fmt.Sprintf(`
 apiVersion: apiregistration.k8s.io/v1
@@ -99,7 +100,7 @@ spec: {group: %[1]s, version: v1, groupPriorityMinimum: 100, versionPriority: 10
 	thing := w.object("{apiVersion: " + group + "/v1, kind: Thing, metadata: {name: x, namespace: NS}}")
 	beside := w.configMap("a", "1")
 	w.eventually("the group to fail", func() bool {
-		live := w.observe(w.target(Identity{}), thing, beside)
+		live := w.observe(w.target(cluster.Identity{}), thing, beside)
 		if l := one(w, live, beside); l.Failed != nil || l.Unserved {
 			t.Fatalf("others fail with it: %+v", l)
 		}

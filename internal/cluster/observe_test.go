@@ -1,4 +1,4 @@
-package cluster
+package cluster_test
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/sluice-dev/sluice/internal/cluster"
 	"github.com/sluice-dev/sluice/internal/deliver"
 	"github.com/sluice-dev/sluice/internal/health"
 	"github.com/sluice-dev/sluice/internal/object"
@@ -42,13 +43,13 @@ func (w *world) want() []*unstructured.Unstructured {
 
 func TestWhatIsKnownCostsNoRequest(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	p := w.deliver(target, plan.Rules{}, w.want()...)
 	if got, want := actions(p), "ConfigMap create, Secret create, Service create, Deployment create"; got != want {
 		t.Fatalf("first: %s, want %s", got, want)
 	}
 	w.requests.reset()
-	again := w.target(Identity{})
+	again := w.target(cluster.Identity{})
 	for id, live := range w.observe(again, w.want()...) {
 		if !live.Converged {
 			t.Errorf("%s is not known to be as wanted", id)
@@ -62,7 +63,7 @@ func TestWhatIsKnownCostsNoRequest(t *testing.T) {
 	// writes differently ("1000m") by one dry-run.
 	other := enter(t)
 	other.namespace, other.owner = w.namespace, w.owner
-	fresh := other.target(Identity{})
+	fresh := other.target(cluster.Identity{})
 	first := other.observe(fresh, w.want()...)
 	for id, live := range first {
 		if !live.Converged && id.Kind != "Deployment" {
@@ -98,7 +99,7 @@ func TestChangesWakeTheOwner(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := enter(t)
-			target := w.target(Identity{})
+			target := w.target(cluster.Identity{})
 			u, beside := w.configMap("a", "1"), w.configMap("b", "1")
 			w.deliver(target, plan.Rules{}, u, beside)
 			if woken := w.woken.of(w.owner); woken != 0 {
@@ -132,7 +133,7 @@ func TestChangesWakeTheOwner(t *testing.T) {
 // What others write into fields of their own is nobody's business.
 func TestForeignFieldsWakeNobody(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	u, last := w.configMap("a", "1"), w.configMap("b", "1")
 	w.deliver(target, plan.Rules{}, u, last)
 	w.patch(u, `{"data":{"theirs":"x"},"metadata":{"annotations":{"theirs":"y"}}}`)
@@ -148,13 +149,13 @@ func TestForeignFieldsWakeNobody(t *testing.T) {
 
 func TestVerificationIsOneListForAll(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	u := w.configMap("a", "1")
 	w.deliver(target, plan.Rules{}, u)
 	w.requests.reset()
 	since := time.Now()
-	each(8, 8, func(int) {
-		live, err := w.target(Identity{}).Observe(t.Context(), deliver.Ask{Owner: w.owner, Want: []*unstructured.Unstructured{u}, Since: since})
+	cluster.Each(8, 8, func(int) {
+		live, err := w.target(cluster.Identity{}).Observe(t.Context(), deliver.Ask{Owner: w.owner, Want: []*unstructured.Unstructured{u}, Since: since})
 		if err != nil || !live[object.IDOf(u)].Converged {
 			t.Errorf("%v %v", live, err)
 		}
@@ -166,7 +167,7 @@ func TestVerificationIsOneListForAll(t *testing.T) {
 
 func TestHealthComesFromTheWatch(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	u := w.deployment("1")
 	w.deliver(target, plan.Rules{}, u)
 	checks := []deliver.Check{{ID: object.IDOf(u), Version: "v1"}}
@@ -195,7 +196,7 @@ func TestHealthComesFromTheWatch(t *testing.T) {
 // An object without our label is watched by its name.
 func TestOthersHealthWakesTheAsker(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	u := w.deployment("1")
 	u.SetLabels(nil)
 	checks := []deliver.Check{{ID: object.IDOf(u), Version: "v1"}}
@@ -227,7 +228,7 @@ func TestOthersHealthWakesTheAsker(t *testing.T) {
 
 func TestOptedOutIsNotTried(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	u := w.configMap("a", "1")
 	w.deliver(target, plan.Rules{}, u)
 	w.patch(u, `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/ssa":"Ignore"}}}`)
@@ -244,7 +245,7 @@ func TestOptedOutIsNotTried(t *testing.T) {
 // A mistake in a new object must be seen before anything else is written.
 func TestNewObjectsAreTriedBesideOthers(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	first := w.configMap("a", "1")
 	wrong := w.object("{apiVersion: v1, kind: Service, metadata: {name: wrong, namespace: NS}, spec: {ports: [{port: 70000}]}}")
 	if live := w.observe(target, first, wrong); one(w, live, wrong).Refused != nil {
@@ -263,7 +264,7 @@ func TestNewObjectsAreTriedBesideOthers(t *testing.T) {
 
 func TestStaleObjects(t *testing.T) {
 	w := enter(t)
-	target := w.target(Identity{})
+	target := w.target(cluster.Identity{})
 	u := w.configMap("a", "1")
 	w.deliver(target, plan.Rules{}, u)
 	there := deliver.Check{ID: object.IDOf(u), Version: "v1"}

@@ -25,11 +25,12 @@ func (u *Unreachable) Error() string { return u.Cluster + " does not answer: " +
 // plain gives an error as it may stand in a status. What is not about the
 // connection stays as it is.
 func plain(cluster string, err error) error {
+	var known *Unreachable
 	var request *url.Error
 	var down *errDown
 	var network net.Error
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, context.Canceled), errors.As(err, &known):
 		return err
 	case errors.As(err, &request), errors.As(err, &down), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
 		return &Unreachable{Cluster: cluster, Why: why(err)}
@@ -40,12 +41,15 @@ func plain(cluster string, err error) error {
 
 // why says in few words what went wrong on the way.
 func why(err error) string {
+	var known *Unreachable
 	var down *errDown
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	var network net.Error
 	switch {
+	case errors.As(err, &known):
+		return known.Why
 	case errors.As(err, &down):
 		return down.why
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -30,19 +30,15 @@ type ApplyPolicy struct {
 	Concurrent int
 }
 
-// decide observes what is live and computes the plan. Nothing is written by it.
+// decide computes the plan and keeps the guards. Nothing is written by it.
 func (r *rollout) decide(ctx context.Context) turn {
-	own, err := inventory.Read(r.object.Status.Inventory)
-	if err != nil {
-		return failing(event.StepPlan, fmt.Sprintf("reading status.inventory: %v; nothing is changed until it is repaired", err))
+	if err := r.compute(ctx); err != nil {
+		t := failing(event.StepPlan, err.Error())
+		if !errors.Is(err, errInventory) {
+			t.retry = pause(1)
+		}
+		return t
 	}
-	r.own = own
-	in, err := r.input(ctx)
-	if err != nil {
-		return transient(event.StepPlan, err)
-	}
-	r.in = in
-	r.plan = plan.Compute(in)
 	if r.plan.Held != "" {
 		return failing(event.StepEmpty, r.plan.Held)
 	}
@@ -50,6 +46,21 @@ func (r *rollout) decide(ctx context.Context) turn {
 		return r.refused(event.StepPlan, refused)
 	}
 	return onward
+}
+
+var errInventory = errors.New("nothing is changed until it is repaired")
+
+// compute observes what is live and computes the plan.
+func (r *rollout) compute(ctx context.Context) error {
+	var err error
+	if r.own, err = inventory.Read(r.object.Status.Inventory); err != nil {
+		return fmt.Errorf("reading status.inventory: %w; %w", err, errInventory)
+	}
+	if r.in, err = r.input(ctx); err != nil {
+		return err
+	}
+	r.plan = plan.Compute(r.in)
+	return nil
 }
 
 // input gathers what the plan is computed from.

@@ -14,9 +14,6 @@ import (
 // build opens the bundle, reads the variables and makes the objects.
 func (r *rollout) build(ctx context.Context) turn {
 	bundle, err := r.Bundles.Open(ctx, r.source.Artifact)
-	if errors.Is(err, ErrNoArtifact) && r.silent {
-		return turn{err: err}
-	}
 	if errors.Is(err, ErrNoArtifact) {
 		return r.awaits(ctx, event.OnSource, fmt.Sprintf("Source is not ready, artifact not found, retrying in %s", r.Policy.Recheck))
 	}

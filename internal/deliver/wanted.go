@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"context"
 	"errors"
 
 	"github.com/sluice-dev/sluice/internal/build"
@@ -53,15 +52,4 @@ func wantedOf(w wish, built *build.Result) *Wanted {
 		ids[object.IDOf(u)] = true
 	}
 	return &Wanted{wish: w, ids: ids}
-}
-
-// Wants builds a Kustomization without delivering it.
-func (e *Engine) Wants(ctx context.Context, o Occasion) (*Wanted, error) {
-	r := &rollout{Engine: e, object: o.Kustomization, source: o.Source, wish: o.wish(), silent: true}
-	if t := r.build(ctx); t.failed != nil {
-		return nil, errors.New(t.failed.Text)
-	} else if t.wait || t.err != nil {
-		return nil, ErrNoArtifact
-	}
-	return wantedOf(r.wish, r.built), nil
 }

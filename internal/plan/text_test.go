@@ -20,6 +20,8 @@ func example(t *testing.T) Plan {
 	job, widget := thing(t, "batch/v1", "Job", "j", "spec.a=2"), thing(t, "example.com/v1", "Widget", "w")
 	skipped, kept := thing(t, "v1", "ConfigMap", "skip", "label:"+domain+"ssa=Ignore"), thing(t, "v1", "ConfigMap", "kept")
 	old, oldNS := ours(thing(t, "v1", "ConfigMap", "old")), ours(thing(t, "v1", "Namespace", "old"))
+	old.SetUID("uid-old")
+	oldNS.SetUID("uid-old-ns")
 	liveCM := with(ours(thing(t, "v1", "ConfigMap", "c")), "data.a=0", "data.gone="+strings.Repeat("long ", 20))
 	merged := with(liveCM, "data.a=1", "data.new=x")
 	unstructured.RemoveNestedField(merged.Object, "data", "gone")
@@ -50,7 +52,7 @@ func TestWriteText(t *testing.T) {
 objects
     ~ ConfigMap/ns/c
         ~ .data.a: "0" -> "1"
-        - .data.gone: "long long long long long long long long long long long lon…
+        - .data.gone: "long long long long long long long long long long long long…
         + .data.new: "x"
     = ConfigMap/ns/skip: kustomize.toolkit.fluxcd.io/ssa: Ignore in the bundle
     ~ Secret/ns/s

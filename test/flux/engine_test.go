@@ -102,8 +102,13 @@ func (e *engine) inProcess(ctx context.Context, c lab.Cluster, args []string) {
 }
 
 func (e *engine) program(ctx context.Context, c lab.Cluster, args []string) error {
+	// Flux's controller empties its directory of temporary files when it starts.
+	dir, err := os.MkdirTemp("", "sluice-flux-test")
+	if err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, os.Getenv("SLUICE_TEST_CONTROLLER"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "RUNTIME_NAMESPACE=default")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "RUNTIME_NAMESPACE=default", "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr = e.log, e.log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Start(); err != nil {
@@ -111,6 +116,7 @@ func (e *engine) program(ctx context.Context, c lab.Cluster, args []string) erro
 	}
 	go func() {
 		defer close(e.ended)
+		defer os.RemoveAll(dir)
 		fmt.Fprintln(e.log, "the controller ended: ", cmd.Wait())
 	}()
 	return nil

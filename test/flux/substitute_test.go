@@ -113,7 +113,9 @@ func TestOptionalSubstitution(t *testing.T) {
 	w.must(w.client.Delete(w.Context(), config))
 	w.must(w.client.Delete(w.Context(), secret))
 	token := w.request(name)
-	w.until(name, "done with the request", func(k *kustomizev1.Kustomization) bool { return k.Status.LastHandledReconcileAt == token && succeeded(k) })
+	w.until(name, "done with the request", func(k *kustomizev1.Kustomization) bool {
+		return k.Status.LastHandledReconcileAt == token && succeeded(k)
+	})
 	if l := w.labels(); l["color"] != "blue" || l["shape"] != "square" {
 		t.Errorf("without the sources, labels: %v", l)
 	}

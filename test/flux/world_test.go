@@ -186,7 +186,7 @@ func (w *world) edit(called string, change func(*kustomizev1.Kustomization)) {
 // hand gives a Kustomization to another controller.
 func (w *world) hand(called string, to *engine) {
 	w.Helper()
-	w.edit(called, func(k *kustomizev1.Kustomization) { k.Labels[shardLabel] = to.shard })
+	w.edit(called, func(k *kustomizev1.Kustomization) { metav1.SetMetaDataLabel(&k.ObjectMeta, shardLabel, to.shard) })
 }
 
 // request asks for a run, and returns the token that its status will have.

@@ -85,7 +85,7 @@ func (s *Server) report(ctx context.Context, c client.Client, src Source, artifa
 	if err != nil {
 		return err
 	}
-	status := object(src)
+	status := named(src)
 	fields := map[string]any{
 		"artifact": artifact,
 		"conditions": []any{map[string]any{
@@ -106,7 +106,7 @@ func (s *Server) report(ctx context.Context, c client.Client, src Source, artifa
 
 // apply writes the object without its status, and returns it as it is then.
 func apply(ctx context.Context, c client.Client, src Source) (*unstructured.Unstructured, error) {
-	o := object(src)
+	o := named(src)
 	if o.GetKind() == gitRepository {
 		o.Object["spec"] = map[string]any{"url": "https://example.com/" + src.Namespace + "/" + src.Name, "interval": "1h0m0s"}
 	}
@@ -119,7 +119,7 @@ func apply(ctx context.Context, c client.Client, src Source) (*unstructured.Unst
 
 const gitRepository = "GitRepository"
 
-func object(src Source) *unstructured.Unstructured {
+func named(src Source) *unstructured.Unstructured {
 	o := &unstructured.Unstructured{Object: map[string]any{}}
 	o.SetAPIVersion("source.toolkit.fluxcd.io/v1")
 	o.SetKind(cmp.Or(src.Kind, gitRepository))
