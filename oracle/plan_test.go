@@ -171,13 +171,15 @@ type sample struct {
 	// exact: what the server keeps is what was sent, so that no dry-run is
 	// needed to know that it converged.
 	exact bool
+	// free: what the other edits is not ours.
+	free bool
 }
 
 const widgetCRD = `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: widgets.$NS.example.com}, spec: {group: $NS.example.com, scope: Namespaced,
   names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {
     size: {type: integer}, ratio: {type: number}, mode: {type: string, default: fast}, maybe: {type: string, nullable: true}, free: {type: object, x-kubernetes-preserve-unknown-fields: true},
     whole: {type: object, x-kubernetes-map-type: atomic, properties: {a: {type: string}, b: {type: string, default: c}}},
-    parts: {type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [name, side], items: {type: object, required: [name], properties: {name: {type: string}, side: {type: string, default: left}, n: {type: integer}}}},
+    parts: {type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [name, side], items: {type: object, required: [name], properties: {name: {type: string}, side: {type: string, default: left}, count: {type: integer}}}},
     tags: {type: array, x-kubernetes-list-type: set, items: {type: string}}}}}}}}]}}`
 
 var samples = map[string]sample{
@@ -187,7 +189,7 @@ var samples = map[string]sample{
 		bundle: []string{"/data/a", `"aHVzaDI="`}, other: []string{"/data/a", `"b3RoZXI="`}, exact: true},
 	"Service": {text: `{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {selector: {a: b}, ports: [{name: http, port: 80, targetPort: http}, {name: dns, port: 53, targetPort: 53, protocol: UDP}]}}`,
 		bundle: []string{"/spec/ports/0/targetPort", "8080"}, other: []string{"/spec/selector", `{"a":"c"}`}, exact: true},
-	"ServiceAccount": {text: `{apiVersion: v1, kind: ServiceAccount, metadata: {name: x}}`,
+	"ServiceAccount": {text: `{apiVersion: v1, kind: ServiceAccount, metadata: {name: x, labels: {e: f}}}`,
 		bundle: []string{"/metadata/labels", `{"a":"b"}`}, other: []string{"/metadata/labels", `{"c":"d"}`}},
 	"Role": {text: `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: x}, rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]}`,
 		bundle: []string{"/rules/0/verbs", `["get","list"]`}, other: []string{"/rules/0/verbs", `["*"]`}, exact: true},
@@ -197,9 +199,9 @@ var samples = map[string]sample{
 		bundle: []string{"/spec/template/spec/containers/0/image", `"j"`}, other: []string{"/spec/replicas", "5"}, exact: true},
 	"Deployment, quantities": {text: `{apiVersion: apps/v1, kind: Deployment, metadata: {name: q}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [
 		{name: app, image: i, resources: {limits: {cpu: 1000m, memory: 1024Mi}}}]}}}}`,
-		bundle: []string{"/spec/template/spec/containers/0/image", `"j"`}, other: []string{"/metadata/labels", `{"x":"y"}`}},
+		bundle: []string{"/spec/template/spec/containers/0/image", `"j"`}, other: []string{"/metadata/labels", `{"x":"y"}`}, free: true},
 	"Deployment, small": {text: `{apiVersion: apps/v1, kind: Deployment, metadata: {name: s}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: app, image: i}]}}}}`,
-		bundle: []string{"/spec/strategy", `{"type":"Recreate","rollingUpdate":null}`}, other: []string{"/spec/strategy", `{"type":"Recreate"}`}, exact: true},
+		bundle: []string{"/spec/minReadySeconds", "5"}, other: []string{"/spec/strategy", `{"type":"Recreate"}`}, exact: true, free: true},
 	"StatefulSet": {text: `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: x}, spec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: app, image: i}]}}}}`,
 		bundle: []string{"/spec/replicas", "3"}, other: []string{"/spec/template/spec/containers/0/image", `"k"`}, exact: true},
 	"CronJob": {text: `{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}, spec: {schedule: "0 0 * * *", jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: i}]}}}}}}`,
@@ -209,11 +211,11 @@ var samples = map[string]sample{
 	"ValidatingWebhookConfiguration": {text: `{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: $NS}, webhooks: [{name: a.example.com, admissionReviewVersions: [v1], sideEffects: None, failurePolicy: Ignore,
 		clientConfig: {url: "https://localhost/x"}, rules: [{apiGroups: [none.example.com], apiVersions: [v1], operations: [CREATE], resources: [nones]}]}]}`,
 		bundle: []string{"/webhooks/0/timeoutSeconds", "5"}, other: []string{"/webhooks/0/clientConfig/url", `"https://localhost/y"`}},
-	"CustomResourceDefinition": {text: strings.ReplaceAll(widgetCRD, "widget", "gadget"),
-		bundle: []string{"/spec/names/shortNames", `["gd"]`}, other: []string{"/metadata/labels", `{"x":"y"}`}},
-	"custom resource": {text: `{apiVersion: $NS.example.com/v1, kind: Widget, metadata: {name: x}, spec: {size: 1, ratio: 2.0, free: {a: {b: 1}}, parts: [{name: b, side: left, n: 1}, {name: a, side: right}], tags: [t, s]}}`,
-		bundle: []string{"/spec/parts/0/n", "2"}, other: []string{"/spec/size", "7"}, exact: true},
-	"custom resource, defaulted inside": {text: `{apiVersion: $NS.example.com/v1, kind: Widget, metadata: {name: y}, spec: {whole: {a: b}, maybe: null, parts: [{name: b}]}}`,
+	"CustomResourceDefinition": {text: strings.NewReplacer("widget", "gadget", "Widget", "Gadget").Replace(widgetCRD),
+		bundle: []string{"/spec/names/shortNames", `["gd"]`}, other: []string{"/metadata/labels", `{"x":"y"}`}, free: true},
+	"custom resource": {text: `{apiVersion: $NS.example.com/v1, kind: Widget, metadata: {name: x}, spec: {size: 1, ratio: 2.0, free: {a: {b: 1}}, parts: [{name: b, side: left, count: 1}, {name: a, side: right}], tags: [t, s]}}`,
+		bundle: []string{"/spec/parts/0/count", "2"}, other: []string{"/spec/size", "7"}, exact: true},
+	"custom resource, defaulted inside": {text: `{apiVersion: $NS.example.com/v1, kind: Widget, metadata: {name: z}, spec: {whole: {a: b}, maybe: null, parts: [{name: b}]}}`,
 		bundle: []string{"/spec/whole/a", `"z"`}, other: []string{"/spec/whole/a", `"w"`}},
 }
 
@@ -245,25 +247,44 @@ func edited(t testing.TB, u *unstructured.Unstructured, edit []string) *unstruct
 
 var asFlux = map[ssa.Action]plan.Action{ssa.CreatedAction: plan.Create, ssa.ConfiguredAction: plan.Update, ssa.UnchangedAction: plan.Keep, ssa.SkippedAction: plan.Skip}
 
-// same asks both what they would do, and ours without a dry-run.
+// same asks both what they would do, and us whether a dry-run is needed to know.
+// Controllers of the lab write too: only answers about one state are compared.
 func (c cluster) same(when string, desired *unstructured.Unstructured, want plan.Action) (converged bool) {
 	c.Helper()
-	step := c.decide(desired, plan.Rules{})
 	o := fluxOptions(false)
-	entry, _, _, err := c.flux.Diff(c.Context(), desired.DeepCopy(), ssa.DiffOptions{Exclusions: o.ExclusionSelector, IfNotPresentSelector: o.IfNotPresentSelector})
-	if err != nil {
-		c.Fatal(err)
-	}
-	if step.Action != want || asFlux[entry.Action] != want {
-		c.Errorf("%s: %s (%v), Flux %s, want %s", when, step.Action, step.Changes, entry.Action, want)
-	}
-	if live := c.get(desired); live != nil {
-		converged = plan.RecordOf(live, nil).Converged(desired, plan.Rules{}, plan.Applied{})
-	}
-	if converged && entry.Action != ssa.UnchangedAction {
-		c.Errorf("%s: known to be converged, but Flux says %s", when, entry.Action)
-	}
+	c.eventually(when+": an object that nobody writes", func() error {
+		before := c.get(desired)
+		step := c.decide(desired, plan.Rules{})
+		entry, _, _, err := c.flux.Diff(c.Context(), desired.DeepCopy(), ssa.DiffOptions{Exclusions: o.ExclusionSelector, IfNotPresentSelector: o.IfNotPresentSelector})
+		if err != nil {
+			return err
+		}
+		if after := c.get(desired); before != nil && after.GetResourceVersion() != before.GetResourceVersion() {
+			return fmt.Errorf("written meanwhile")
+		}
+		if step.Action != want || asFlux[entry.Action] != want {
+			c.Errorf("%s: %s (%v), Flux %s, want %s", when, step.Action, step.Changes, entry.Action, want)
+		}
+		converged = before != nil && plan.RecordOf(before, nil).Converged(desired, plan.Rules{}, plan.Applied{})
+		if converged && entry.Action != ssa.UnchangedAction {
+			c.Errorf("%s: known to be converged, but Flux says %s", when, entry.Action)
+		}
+		return nil
+	})
 	return converged
+}
+
+// eventually waits until a condition has no complaint.
+func (c cluster) eventually(what string, try func() error) {
+	c.Helper()
+	last := error(nil)
+	err := wait.PollUntilContextTimeout(c.Context(), 50*time.Millisecond, labtest.Patience, true, func(context.Context) (bool, error) {
+		last = try()
+		return last == nil, nil
+	})
+	if err != nil {
+		c.Fatalf("waiting for %s: %v", what, last)
+	}
 }
 
 // For each kind: what we decide is what Flux decides, before and after it is
@@ -295,16 +316,17 @@ func TestDecisionsAreFluxs(t *testing.T) {
 				t.Error("what was just applied is not remembered")
 			}
 			c.same("changed in the bundle", edited(t, desired, s.bundle), plan.Update)
-			foreign := edited(t, live, s.other)
-			if err := c.client.Update(t.Context(), foreign, client.FieldOwner("someone")); err != nil {
-				t.Fatal(err)
+			c.eventually("an edit by another", func() error {
+				return c.client.Update(t.Context(), edited(t, c.get(desired), s.other), client.FieldOwner("someone"))
+			})
+			want := plan.Update
+			if s.free {
+				want = plan.Keep
 			}
-			if want := c.decide(desired, plan.Rules{}).Action; plan.RecordOf(foreign, nil).Converged(desired, plan.Rules{}, applied) && want != plan.Keep {
-				t.Errorf("converged by memory, but %s", want)
-			} else {
-				c.same("changed by another", desired, want)
+			c.same("changed by another", desired, want)
+			if foreign := c.get(desired); plan.RecordOf(foreign, nil).Converged(desired, plan.Rules{}, applied) != s.free {
+				t.Errorf("converged by memory: %v, changed by another is %s", !s.free, want)
 			}
-			c.do(c.decide(edited(t, desired, s.bundle), plan.Rules{Force: true}))
 		})
 	}
 }
@@ -312,12 +334,9 @@ func TestDecisionsAreFluxs(t *testing.T) {
 // served waits until the kind of an object is served.
 func (c cluster) served(u *unstructured.Unstructured) {
 	c.Helper()
-	err := wait.PollUntilContextTimeout(c.Context(), 50*time.Millisecond, labtest.Patience, true, func(ctx context.Context) (bool, error) {
-		return c.client.Patch(ctx, u.DeepCopy(), client.Apply, client.DryRunAll, client.FieldOwner("probe")) == nil, nil
+	c.eventually("its kind", func() error {
+		return c.client.Patch(c.Context(), u.DeepCopy(), client.Apply, client.DryRunAll, client.FieldOwner("probe"))
 	})
-	if err != nil {
-		c.Fatal(err)
-	}
 }
 
 // What kubectl left is taken over as Flux takes it over: the same entries of
@@ -359,6 +378,20 @@ func TestCleanupIsFluxs(t *testing.T) {
 				t.Errorf("Flux -, ours +\n%s", d)
 			}
 		})
+	}
+}
+
+// A clean-up that was decided on an older state is refused: it would take from
+// others what they came to own since.
+func TestStaleCleanupIsAConflict(t *testing.T) {
+	c := enterCluster(t)
+	desired := c.normalised(`{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {wanted: "1"}}`)
+	c.history(desired, []string{"kubectl-edit"})
+	step := c.decide(desired, plan.Rules{})
+	c.history(desired, []string{"mutator"})
+	err := c.client.Patch(t.Context(), desired.DeepCopy(), client.RawPatch(types.JSONPatchType, step.Cleanup), client.FieldOwner(plan.Manager))
+	if !apierrors.IsConflict(err) {
+		t.Errorf("got %v, want a conflict", err)
 	}
 }
 

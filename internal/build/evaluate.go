@@ -52,7 +52,11 @@ func run(fsys fs.FS, dir string) (resmap.ResMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	return evaluate(fsys, file, raw)
+	objects, err := evaluate(fsys, file, raw)
+	if err != nil {
+		return nil, blame(fsys, dir, k.Resources, err)
+	}
+	return objects, nil
 }
 
 func isDir(fsys fs.FS, dir string) error {

@@ -55,6 +55,9 @@ func prepare(fsys fs.FS, spec *kustomizev1.KustomizationSpec) (*set, error) {
 		return nil, fmt.Errorf("generating kustomization.yaml of %q: %w", dir, err)
 	}
 	objects, err := evaluate(fsys, file, text)
+	if err != nil && generated {
+		err = blame(fsys, dir, k.Resources, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kustomize build failed: %w", badPatch(err, spec.Patches))
 	}

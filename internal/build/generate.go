@@ -1,12 +1,16 @@
 package build
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"path"
 
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/types"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
 // KustomizationFile finds the kustomization file of a directory, under any of
@@ -59,3 +63,25 @@ func generate(fsys fs.FS, dir string) (types.Kustomization, error) {
 }
 
 var kustomizationMeta = types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind}
+
+// blame says which file of a generated kustomization is no YAML, in place of
+// what kustomize said: it names the file by its place below the directory.
+func blame(fsys fs.FS, dir string, files []string, err error) error {
+	for _, name := range files {
+		file := path.Join(dir, name)
+		raw, unread := fs.ReadFile(fsys, file)
+		if unread != nil {
+			continue // a directory
+		}
+		for decoder := kyaml.NewDecoder(bytes.NewReader(raw)); ; {
+			bad := decoder.Decode(&kyaml.Node{})
+			if errors.Is(bad, io.EOF) {
+				break
+			}
+			if bad != nil {
+				return fmt.Errorf("%s is no YAML: %w", file, bad)
+			}
+		}
+	}
+	return err
+}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -84,10 +85,11 @@ func (f *planFlags) run(c *cobra.Command, std IO, name string) error {
 			Next: "the controller tries again at its retry interval, or at once when the source or the spec changes",
 		}
 	}
-	return f.show(std.Out, key, preview)
+	return f.show(std.Out, ks, preview)
 }
 
-func (f *planFlags) show(out io.Writer, key types.NamespacedName, preview deliver.Preview) error {
+func (f *planFlags) show(out io.Writer, ks *kustomizev1.Kustomization, preview deliver.Preview) error {
+	key := ks.Namespace + "/" + ks.Name
 	if f.output == "json" {
 		encode := json.NewEncoder(out)
 		encode.SetIndent("", "  ")
@@ -95,8 +97,19 @@ func (f *planFlags) show(out io.Writer, key types.NamespacedName, preview delive
 			return err
 		}
 	} else {
+		fmt.Fprintf(out, "Kustomization %s", key)
+		if preview.Plan.Revision != "" {
+			fmt.Fprintf(out, " at %s", preview.Plan.Revision)
+		}
+		fmt.Fprintln(out)
+		if ks.Spec.Suspend {
+			fmt.Fprintln(out, "suspended: nothing of this happens by itself; resume with: flux resume kustomization "+ks.Name+" -n "+ks.Namespace)
+		}
 		if preview.Waiting != "" {
 			fmt.Fprintf(out, "waiting: %s\n", preview.Waiting)
+		}
+		if preview.Plan.Revision == "" {
+			return nil // nothing is known yet
 		}
 		if err := preview.Plan.WriteText(out); err != nil {
 			return err

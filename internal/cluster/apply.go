@@ -36,11 +36,10 @@ func (t *Target) Apply(ctx context.Context, step plan.Step) (*unstructured.Unstr
 	writes := t.c.announce(r, send)
 	live, err := t.s.apply(ctx, r, send, false)
 	if err != nil {
-		writes.done(nil, plan.Applied{})
+		writes.done(nil, "")
 		return nil, t.failure("applying", step.ID, err)
 	}
-	record := plan.RecordOf(live, t.c.o.OverrideManagers)
-	writes.done(&record, plan.Applied{Desired: t.wished(step.ID), Owned: record.OwnedDigest})
+	writes.done(live, t.wished(step.ID))
 	t.redefined(live)
 	return live, nil
 }
@@ -93,7 +92,7 @@ func (t *Target) redefined(live *unstructured.Unstructured) {
 }
 
 // writing is a write that the watches of a kind have been told of.
-type writing []func(*plan.Record, plan.Applied)
+type writing []func(live *unstructured.Unstructured, desired string)
 
 func (c *cluster) announce(r resource, send *unstructured.Unstructured) writing {
 	var dones writing
@@ -105,8 +104,8 @@ func (c *cluster) announce(r resource, send *unstructured.Unstructured) writing 
 	return dones
 }
 
-func (w writing) done(r *plan.Record, applied plan.Applied) {
+func (w writing) done(live *unstructured.Unstructured, desired string) {
 	for _, done := range w {
-		done(r, applied)
+		done(live, desired)
 	}
 }

@@ -6,26 +6,35 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
+	"github.com/sluice-dev/sluice/internal/health"
 	"github.com/sluice-dev/sluice/internal/plan"
 )
 
 // index remembers the objects of one kind that carry an owner's label: a record
 // of each, never the object.
 type index struct {
-	changed func(plan.Owner)
-	reread  func(types.NamespacedName) // asks the server, later
+	override []string // field managers whose fields are taken over
+	changed  func(plan.Owner)
+	reread   func(types.NamespacedName) // asks the server, later
 
 	mu      sync.Mutex
 	entries map[types.NamespacedName]*entry
+	rules   map[plan.Owner]*health.Rules // of those who judge by expressions
+}
+
+// sighting is what was seen of an object: a record without a UID says that it is
+// not there, as of its resourceVersion; older news of it is not believed.
+type sighting struct {
+	record plan.Record
+	rules  *health.Rules // what the health in it was judged by; nil for none
 }
 
 type entry struct {
-	// record without a UID says that the object is not there, as of its
-	// resourceVersion; older news of it is not believed.
-	record   plan.Record
+	sighting
 	lost     plan.Owner // whose it was when it went
 	lostAt   time.Time
 	applied  plan.Applied
@@ -35,8 +44,31 @@ type entry struct {
 	before  plan.Record // what had been told when we began to write
 }
 
-func newIndex(changed func(plan.Owner), reread func(types.NamespacedName)) *index {
-	return &index{changed: changed, reread: reread, entries: map[types.NamespacedName]*entry{}}
+func newIndex(override []string, changed func(plan.Owner), reread func(types.NamespacedName)) *index {
+	return &index{
+		override: override, changed: changed, reread: reread,
+		entries: map[types.NamespacedName]*entry{}, rules: map[plan.Owner]*health.Rules{},
+	}
+}
+
+// sight makes a record of an object, with the health that its owner's
+// expressions give it.
+func (x *index) sight(live *unstructured.Unstructured) sighting {
+	s := sighting{record: plan.RecordOf(live, x.override)}
+	x.mu.Lock()
+	rules := x.rules[s.record.Owner]
+	x.mu.Unlock()
+	if rules.Covers(s.record.ID.GroupKind()) {
+		s.rules, s.record.Health = rules, health.Judge(live, rules)
+	}
+	return s
+}
+
+// judgeBy has the objects of an owner judged by expressions from now on.
+func (x *index) judgeBy(owner plan.Owner, rules *health.Rules) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.rules[owner] = rules
 }
 
 // get gives what is known of an object.
@@ -51,26 +83,26 @@ func (x *index) get(key types.NamespacedName) (entry, bool) {
 
 // seen puts in what a watch or the server said of an object; verified is zero
 // for a watch. What is older than what is known is nothing new.
-func (x *index) seen(key types.NamespacedName, r plan.Record, verified time.Time) {
+func (x *index) seen(key types.NamespacedName, s sighting, verified time.Time) {
 	x.mu.Lock()
 	e := x.entry(key)
 	var news []plan.Owner
-	if order := compare(r.ResourceVersion, e.record.ResourceVersion); order >= 0 {
+	if order := compare(s.record.ResourceVersion, e.record.ResourceVersion); order >= 0 {
 		if order > 0 && e.writing == 0 {
-			news = differ(e.record, r)
+			news = differ(e.record, s.record)
 		}
-		e.put(r)
+		e.put(s)
 		e.verified = later(e.verified, verified)
 	}
 	x.mu.Unlock()
 	x.tell(news)
 }
 
-func (e *entry) put(r plan.Record) {
-	if e.record.UID != r.UID {
+func (e *entry) put(s sighting) {
+	if e.record.UID != s.record.UID {
 		e.applied = plan.Applied{}
 	}
-	e.record = r
+	e.sighting = s
 }
 
 // gone takes an object out that a watch says is deleted, or without its label.
@@ -111,7 +143,7 @@ func (e *entry) lose(version string) []plan.Owner {
 		news = differ(e.record, plan.Record{})
 	}
 	e.lost, e.lostAt = e.record.Owner, time.Now()
-	e.record, e.applied = plan.Record{ResourceVersion: version}, plan.Applied{}
+	e.sighting, e.applied = sighting{record: plan.Record{ResourceVersion: version}}, plan.Applied{}
 	return news
 }
 
@@ -139,7 +171,7 @@ func (x *index) sweep(now time.Time) {
 
 // replace puts in a list of everything. Objects that it has not are gone, unless
 // they were written after it was made.
-func (x *index) replace(list map[types.NamespacedName]plan.Record, version string, began time.Time) {
+func (x *index) replace(list map[types.NamespacedName]sighting, version string, began time.Time) {
 	var news []plan.Owner
 	x.mu.Lock()
 	for key, e := range x.entries {
@@ -149,19 +181,19 @@ func (x *index) replace(list map[types.NamespacedName]plan.Record, version strin
 	}
 	x.mu.Unlock()
 	x.tell(news)
-	for key, r := range list {
-		x.seen(key, r, began)
+	for key, s := range list {
+		x.seen(key, s, began)
 	}
 }
 
 // fill is the first list: nobody has to be told, those who asked are waiting.
-func (x *index) fill(list map[types.NamespacedName]plan.Record, began time.Time) {
+func (x *index) fill(list map[types.NamespacedName]sighting, began time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for key, r := range list {
+	for key, s := range list {
 		e := x.entry(key)
-		if compare(r.ResourceVersion, e.record.ResourceVersion) >= 0 {
-			e.put(r)
+		if compare(s.record.ResourceVersion, e.record.ResourceVersion) >= 0 {
+			e.put(s)
 			e.verified = later(e.verified, began)
 		}
 	}
@@ -178,27 +210,34 @@ func (x *index) entry(key types.NamespacedName) *entry {
 }
 
 // write announces a write of ours: until done is called, news of the object
-// wait. Done takes the object that came back, or nil if nothing is known.
-func (x *index) write(key types.NamespacedName) (done func(*plan.Record, plan.Applied)) {
+// wait. Done takes the object that came back, or nil if nothing is known, and
+// the digest of what was wanted.
+func (x *index) write(key types.NamespacedName) (done func(live *unstructured.Unstructured, desired string)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.entry(key)
 	if e.writing++; e.writing == 1 {
 		e.before = e.record
 	}
-	return func(r *plan.Record, applied plan.Applied) { x.wrote(e, r, applied) }
+	return func(live *unstructured.Unstructured, desired string) {
+		var s sighting
+		if live != nil {
+			s = x.sight(live)
+		}
+		x.wrote(e, s, desired)
+	}
 }
 
-func (x *index) wrote(e *entry, r *plan.Record, applied plan.Applied) {
+func (x *index) wrote(e *entry, s sighting, desired string) {
 	x.mu.Lock()
-	if r != nil {
-		e.before = *r
-		if compare(r.ResourceVersion, e.record.ResourceVersion) >= 0 {
-			e.put(*r)
+	if s.record.UID != "" {
+		e.before = s.record
+		if compare(s.record.ResourceVersion, e.record.ResourceVersion) >= 0 {
+			e.put(s)
 			e.verified = time.Now()
 		}
-		if e.record.UID == r.UID {
-			e.applied = applied
+		if e.record.UID == s.record.UID {
+			e.applied = plan.Applied{Desired: desired, Owned: s.record.OwnedDigest}
 		}
 	}
 	var news []plan.Owner

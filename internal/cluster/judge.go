@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,7 +15,7 @@ import (
 )
 
 // Judge gives the health of objects: of the owner's own from the index, of
-// others, and where expressions judge, from a watch of that one object. When a
+// others from a watch of that one object. When a
 // verdict changes, the owner is woken. What cannot be read is Unknown, with the
 // reason; the error is of a cluster that does not answer.
 func (t *Target) Judge(ctx context.Context, owner plan.Owner, checks []deliver.Check, rules *health.Rules) (map[object.ID]health.Verdict, error) {
@@ -55,19 +56,41 @@ func (t *Target) judge(ctx context.Context, owner plan.Owner, check deliver.Chec
 	} else if id.Namespace == "" {
 		return health.Verdict{}, errNamespace
 	}
-	w := t.knowledge(ctx, r, id.Namespace)
-	var known entry
-	if w != nil {
-		var found bool
-		known, found = w.get(nameOf(id))
+	var since string
+	if w := t.knowledge(ctx, r, id.Namespace); w != nil {
+		e, found := w.get(nameOf(id))
 		switch {
-		case found && known.record.Owner == owner && !rules.Covers(id.GroupKind()):
-			return known.record.Health, nil
+		case found && e.record.Owner == owner:
+			return t.own(ctx, w, e, id, rules)
 		case !found && w.lostBy(nameOf(id), owner):
 			return t.read(ctx, r, id, rules)
 		}
+		since = e.record.ResourceVersion
 	}
-	return t.watched(ctx, r, id, owner, rules, known.record.ResourceVersion)
+	return t.watched(ctx, r, id, owner, rules, since)
+}
+
+// own gives the verdict on an object of the owner's out of the index; by rules
+// that are new there, after one look at the object.
+func (t *Target) own(ctx context.Context, w *kindWatch, e entry, id object.ID, rules *health.Rules) (health.Verdict, error) {
+	if !rules.Covers(id.GroupKind()) {
+		rules = nil
+	}
+	if e.rules == rules {
+		return e.record.Health, nil
+	}
+	w.judgeBy(e.record.Owner, rules)
+	live, err := t.s.get(ctx, w.feed.resource, nameOf(id))
+	switch {
+	case apierrors.IsNotFound(err):
+		return health.Missing(id, false), nil
+	case err != nil:
+		return health.Verdict{}, t.failure("reading", id, err)
+	}
+	if s := w.sight(live); s.record.Owner == e.record.Owner {
+		w.seen(nameOf(id), s, time.Now())
+	}
+	return health.Judge(live, rules), nil
 }
 
 // watched gives a verdict from a watch of the one object, which is at least as
@@ -79,6 +102,9 @@ func (t *Target) watched(ctx context.Context, r resource, id object.ID, owner pl
 	l := t.lookout(r, id, owner, rules)
 	if verdict, ok := l.verdict(ctx, owner, rules, since); ok {
 		return verdict, nil
+	}
+	if l.ended() {
+		t.blind(r, id.Namespace)
 	}
 	verdict, err := t.read(ctx, r, id, rules)
 	if err == nil {

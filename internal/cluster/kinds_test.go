@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/kustomize"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -108,4 +109,40 @@ spec: {group: %[1]s, version: v1, groupPriorityMinimum: 100, versionPriority: 10
 		return l.Failed != nil && !l.Unserved
 	})
 	_ = target
+}
+
+// Expressions judge what the watch brings, after one look.
+func TestExpressionsJudgeFromTheWatch(t *testing.T) {
+	w := enter(t)
+	target := w.target(cluster.Identity{})
+	rules, err := health.Compile([]kustomize.CustomHealthCheck{{
+		APIVersion: "v1", Kind: "ConfigMap",
+		HealthCheckExpressions: kustomize.HealthCheckExpressions{Current: "has(data.theirs)", InProgress: "!has(data.theirs)"},
+	}})
+	w.must(err)
+	u := w.configMap("a", "1")
+	w.deliver(target, plan.Rules{}, u)
+	check := []deliver.Check{{ID: object.IDOf(u), Version: "v1"}}
+	judge := func() health.Status {
+		verdicts, err := target.Judge(t.Context(), w.owner, check, rules)
+		w.must(err)
+		return verdicts[check[0].ID].Status
+	}
+	if got := judge(); got != health.InProgress {
+		t.Fatal(got)
+	}
+	w.requests.reset()
+	w.patch(u, `{"data":{"theirs":"x"}}`)
+	w.eventually("the owner to be woken", func() bool { return w.woken.of(w.owner) > 0 })
+	if got := judge(); got != health.Current {
+		t.Error(got)
+	}
+	if made := w.requests.matching("configmaps"); len(made) > 0 {
+		t.Errorf("requests: %q", made)
+	}
+	// An update of ours is judged by the same expressions.
+	w.deliver(target, plan.Rules{}, w.configMap("a", "2"))
+	if got := judge(); got != health.Current {
+		t.Error(got)
+	}
 }

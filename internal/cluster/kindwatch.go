@@ -5,15 +5,12 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"github.com/sluice-dev/sluice/internal/plan"
 )
 
 // ownerLabel is on every object that a Kustomization applied.
@@ -45,7 +42,7 @@ type verification struct {
 
 func newKindWatch(c *cluster, s *session, r resource, namespace string) *kindWatch {
 	w := &kindWatch{c: c, first: make(chan struct{}), troubled: make(chan struct{})}
-	w.index = newIndex(c.changed, w.reread)
+	w.index = newIndex(c.o.OverrideManagers, c.changed, w.reread)
 	w.feed = &feed{session: s, outage: c.outage, resource: r, namespace: namespace, labels: ownerLabel, sink: w}
 	return w
 }
@@ -127,18 +124,18 @@ func (w *kindWatch) verify(v *verification) {
 
 // begin, page and end take a list.
 func (w *kindWatch) begin(now time.Time) pages {
-	return &recordList{w: w, began: now, records: map[types.NamespacedName]plan.Record{}}
+	return &recordList{w: w, began: now, records: map[types.NamespacedName]sighting{}}
 }
 
 type recordList struct {
 	w       *kindWatch
 	began   time.Time
-	records map[types.NamespacedName]plan.Record
+	records map[types.NamespacedName]sighting
 }
 
 func (l *recordList) page(objects []unstructured.Unstructured) {
 	for i := range objects {
-		l.records[keyOf(&objects[i])] = plan.RecordOf(&objects[i], l.w.c.o.OverrideManagers)
+		l.records[keyOf(&objects[i])] = l.w.sight(&objects[i])
 	}
 }
 
@@ -165,7 +162,7 @@ func (w *kindWatch) event(kind watch.EventType, object *unstructured.Unstructure
 		w.gone(keyOf(object), object.GetResourceVersion())
 		return
 	}
-	w.seen(keyOf(object), plan.RecordOf(object, w.c.o.OverrideManagers), time.Time{})
+	w.seen(keyOf(object), w.sight(object), time.Time{})
 }
 
 func (w *kindWatch) failed(err error, final bool) {
@@ -195,7 +192,7 @@ func (w *kindWatch) reread(key types.NamespacedName) {
 		case apierrors.IsNotFound(err), err == nil && live.GetLabels()[ownerLabel] == "":
 			w.missing(key, known.record.ResourceVersion)
 		case err == nil:
-			w.seen(key, plan.RecordOf(live, w.c.o.OverrideManagers), time.Now())
+			w.seen(key, w.sight(live), time.Now())
 		}
 	})
 }

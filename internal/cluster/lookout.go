@@ -15,13 +15,14 @@ import (
 )
 
 // lookout watches one object by its name, with the rights of one identity, for
-// those whose verdict cannot come out of an index: the object has no label of
-// theirs, or is judged by expressions. It is the sink of its feed.
+// those whose verdict cannot come out of an index, because the object has no
+// label of theirs. It is the sink of its feed.
 type lookout struct {
 	c    *cluster
 	id   object.ID
 	feed *feed
 	stop context.CancelFunc
+	born time.Time
 
 	first chan struct{} // closed when the object was looked at, or cannot be
 
@@ -53,9 +54,9 @@ func (t *Target) lookout(r resource, id object.ID, owner plan.Owner, rules *heal
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
 	l := t.c.lookouts[key]
-	if l == nil {
+	if l == nil || l.ended() && time.Since(l.born) > refusedFor {
 		ctx, stop := context.WithCancel(t.c.ctx)
-		l = &lookout{c: t.c, id: id, stop: stop, first: make(chan struct{}), askers: map[plan.Owner]*asker{}}
+		l = &lookout{c: t.c, id: id, stop: stop, born: time.Now(), first: make(chan struct{}), askers: map[plan.Owner]*asker{}}
 		l.feed = &feed{session: t.s, outage: t.c.outage, resource: r, namespace: id.Namespace, fields: "metadata.name=" + id.Name, sink: l}
 		t.c.lookouts[key] = l
 		if t.c.ctx.Err() == nil {
@@ -164,6 +165,12 @@ func (l *lookout) failed(err error, final bool) {
 		l.over = err
 	}
 	l.begun()
+}
+
+func (l *lookout) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over != nil
 }
 
 // unused drops the askers that did not come back; true if none are left.

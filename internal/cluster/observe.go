@@ -183,7 +183,7 @@ func (o *observation) look(ctx context.Context, l *look) {
 	}
 	o.note(plan.OwnerOf(live) == o.ask.Owner, 0)
 	if l.w != nil && live.GetLabels()[ownerLabel] != "" {
-		l.w.seen(keyOf(live), plan.RecordOf(live, t.c.o.OverrideManagers), time.Now())
+		l.w.seen(keyOf(live), l.w.sight(live), time.Now())
 	}
 	if plan.Left(l.want, live) != "" || live.GetDeletionTimestamp() != nil {
 		o.put(l.id, plan.Live{Object: live})

@@ -104,7 +104,6 @@ func TestClusterThatDoesNotAnswer(t *testing.T) {
 	w.eventually("the outage to be noticed", func() bool {
 		_, err := target.Observe(t.Context(), deliver.Ask{Owner: w.owner, Want: []*unstructured.Unstructured{changed}})
 		var away *cluster.Unreachable
-		t.Logf("%v", err)
 		return errors.As(err, &away) && err.Error() == want
 	})
 	// A hundred who want to know cost nothing, and nobody has to wait.

@@ -21,6 +21,8 @@ func Controller(ctx context.Context, config *rest.Config, o Options) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ctrl.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
+	config = rest.CopyConfig(config)
+	config.WarningHandler = rest.NoWarnings{} // about Flux's API, which is not ours to change
 	p, err := newProcess(config, o)
 	if err != nil {
 		return err

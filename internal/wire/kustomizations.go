@@ -50,12 +50,16 @@ func (p *process) kustomizations(ctx context.Context) error {
 		}),
 		Values: reads, Peers: reads, Targets: reads, Claims: reconciler, Policy: policy,
 	}
-	if err := reconciler.Setup(ctx, p.mgr, max(p.Concurrent, 1)); err != nil {
+	passes, end := context.WithCancel(ctx)
+	if err := reconciler.Setup(passes, p.mgr, max(p.Concurrent, 1)); err != nil {
+		end()
 		return fmt.Errorf("setting up the controller of Kustomization objects: %w", err)
 	}
-	// Passes end before the lease is given up: nobody else begins before that.
+	// Passes end when the lease is lost, and before it is given up: nobody else
+	// begins before that.
 	return p.mgr.Add(onLead(func(ctx context.Context) error {
 		<-ctx.Done()
+		end()
 		reconciler.Wait()
 		clusters.Close()
 		return nil
