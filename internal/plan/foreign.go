@@ -44,7 +44,7 @@ func isForeign(entry metav1.ManagedFieldsEntry, managers []foreignManager) bool 
 }
 
 // hasForeign tells that something is there that a clean-up removes.
-func hasForeign(live *unstructured.Unstructured, override []string) bool {
+func hasForeign(live *unstructured.Unstructured, entries []metav1.ManagedFieldsEntry, override []string) bool {
 	annotations, labels := live.GetAnnotations(), live.GetLabels()
 	for _, key := range staleAnnotations {
 		if _, there := annotations[key]; there {
@@ -57,8 +57,8 @@ func hasForeign(live *unstructured.Unstructured, override []string) bool {
 		}
 	}
 	managers := foreignManagers(override)
-	own, found := ownEntry(live.GetManagedFields())
-	for i, entry := range live.GetManagedFields() {
+	own, found := ownEntry(entries)
+	for i, entry := range entries {
 		if isForeign(entry, managers) && !(found && i == own) {
 			return true
 		}

@@ -21,9 +21,13 @@ type Owned struct {
 // OwnedBy reads what a manager owns by apply. It is false if the manager applied
 // nothing, or has entries of more than one version.
 func OwnedBy(live *unstructured.Unstructured, manager string) (Owned, bool) {
+	return ownedIn(live, live.GetManagedFields(), manager)
+}
+
+func ownedIn(live *unstructured.Unstructured, entries []metav1.ManagedFieldsEntry, manager string) (Owned, bool) {
 	var owned Owned
 	found := 0
-	for _, entry := range live.GetManagedFields() {
+	for _, entry := range entries {
 		if entry.Manager != manager || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" || entry.FieldsV1 == nil {
 			continue
 		}

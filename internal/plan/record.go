@@ -48,6 +48,7 @@ type Applied struct {
 
 // RecordOf makes the record of a live object.
 func RecordOf(live *unstructured.Unstructured, overrideManagers []string) Record {
+	entries := live.GetManagedFields()
 	r := Record{
 		ID:              object.IDOf(live),
 		UID:             string(live.GetUID()),
@@ -56,15 +57,15 @@ func RecordOf(live *unstructured.Unstructured, overrideManagers []string) Record
 		Deleting:        live.GetDeletionTimestamp() != nil,
 		Owner:           OwnerOf(live),
 		Policy:          policyOf(live),
-		Foreign:         hasForeign(live, overrideManagers),
+		Foreign:         hasForeign(live, entries, overrideManagers),
 		Health:          health.Judge(live, nil),
 	}
-	for _, entry := range live.GetManagedFields() {
+	for _, entry := range entries {
 		r.Versions = append(r.Versions, entry.APIVersion)
 	}
 	slices.Sort(r.Versions)
 	r.Versions = slices.Compact(r.Versions)
-	if owned, ok := OwnedBy(live, Manager); ok {
+	if owned, ok := ownedIn(live, entries, Manager); ok {
 		r.OwnedDigest, r.Fields, r.FieldsVersion = owned.Digest, owned.Fields, owned.APIVersion
 	}
 	return r
