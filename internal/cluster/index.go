@@ -278,7 +278,7 @@ func (x *index) owners() []plan.Owner {
 func (x *index) tell(owners []plan.Owner) {
 	told := make(map[plan.Owner]struct{}, len(owners))
 	for _, owner := range owners {
-		if _, twice := told[owner]; !twice {
+		if _, twice := told[owner]; !twice && owner != (plan.Owner{}) {
 			told[owner] = struct{}{}
 			x.changed(owner)
 		}

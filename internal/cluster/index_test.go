@@ -131,7 +131,7 @@ func TestIndexFollowsHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		// The history: at each version, the objects there are.
 		length := rapid.IntRange(1, 20).Draw(t, "length")
-		worlds := []map[types.NamespacedName]sighting{{}}
+		worlds := []map[types.NamespacedName]sighting{{}} // before the first change, at version 1
 		type change struct {
 			key  types.NamespacedName
 			s    sighting
@@ -144,13 +144,13 @@ func TestIndexFollowsHistory(t *testing.T) {
 			c := change{key: key}
 			switch old, there := now[key]; {
 			case there && rapid.Bool().Draw(t, "delete"):
-				c.gone, c.s = true, state(version, old.record.UID, "", us)
+				c.gone, c.s = true, state(version+1, old.record.UID, "", us)
 				delete(now, key)
 			case there:
-				c.s = state(version, old.record.UID, strconv.Itoa(version), us)
+				c.s = state(version+1, old.record.UID, strconv.Itoa(version), us)
 				now[key] = c.s
 			default:
-				c.s = state(version, strconv.Itoa(version), strconv.Itoa(version), us)
+				c.s = state(version+1, strconv.Itoa(version), strconv.Itoa(version), us)
 				now[key] = c.s
 			}
 			worlds, changes = append(worlds, now), append(changes, c)
@@ -162,7 +162,7 @@ func TestIndexFollowsHistory(t *testing.T) {
 		for next <= length {
 			if rapid.Bool().Draw(t, "verify") {
 				listed = rapid.IntRange(listed, length).Draw(t, "list")
-				k.replace(worlds[listed], strconv.Itoa(max(listed, 1)), time.Now())
+				k.replace(worlds[listed], strconv.Itoa(listed+1), time.Now())
 				continue
 			}
 			c := changes[next]

@@ -58,7 +58,12 @@ func (s *Store) Layer(ctx context.Context, d digest.Digest, size int64, want fol
 		}
 		s.mu.Unlock()
 		if !found {
-			running.err = s.download(ctx, d, size, path, want.Fetch)
+			// Another download may have ended since we looked.
+			there, err := s.sound(path, d)
+			if !there && err == nil {
+				running.err = s.download(ctx, d, size, path, want.Fetch)
+				earned = running.err == nil
+			}
 			s.mu.Lock()
 			delete(s.loading, d)
 			s.mu.Unlock()
@@ -66,7 +71,6 @@ func (s *Store) Layer(ctx context.Context, d digest.Digest, size int64, want fol
 			if running.err != nil {
 				return nil, running.err
 			}
-			earned = true
 			continue
 		}
 		select {
