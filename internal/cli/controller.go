@@ -57,7 +57,7 @@ METRICS_ADDR and EVENTS_ADDR are read as they do. HOOK_TOKEN is the token of
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Controllers, "controllers", wire.Kinds, "what this process reconciles")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig to connect with; otherwise KUBECONFIG, or the service account of the pod")
-	flags.Float32Var(&f.qps, "kube-api-qps", 50, "requests a second to the API server; API Priority and Fairness bounds them anyway if negative")
+	flags.Float32Var(&f.qps, "kube-api-qps", 50, "requests a second to an API server without API Priority and Fairness")
 	flags.IntVar(&f.burst, "kube-api-burst", 300, "requests to the API server that may exceed --kube-api-qps for a moment")
 	flags.BoolVar(&f.AllNamespace, "watch-all-namespaces", true, "reconcile objects of all namespaces, not only RUNTIME_NAMESPACE")
 	flags.StringVar(&f.Selector, "watch-label-selector", "", "reconcile only objects with these labels, for example sharding.fluxcd.io/key=sluice")

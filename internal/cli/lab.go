@@ -36,6 +36,8 @@ type upFlags struct {
 	timeout       time.Duration
 	noControllers bool
 	supervise     bool
+	exampleDir    string
+	example       *example // nil without one
 	output        format
 }
 
@@ -51,7 +53,12 @@ but no container runs.
 
 DIR/lab.json says where everything serves; DIR/NAME.kubeconfig works with
 kubectl, helm, k9s and flux. Ctrl-C stops all; with --detach "sluice down" does.
-Started again on the same directory, a lab resumes with its data.`,
+Started again on the same directory, a lab resumes with its data.
+
+With --example the lab gets something to deliver: the directory's sluice.yaml
+names clusters and bundles. All is published to the lab's registry, each cluster
+follows its part of the directory, and the roll-out is shown until everything is
+ready.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, std) },
 	}
@@ -61,6 +68,7 @@ Started again on the same directory, a lab resumes with its data.`,
 	flags.BoolVar(&f.detach, "detach", false, "return once everything serves, and leave it running")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long the start may take")
 	flags.BoolVar(&f.noControllers, "no-controllers", false, "leave the Sluice controllers out, to run one's own")
+	flags.StringVar(&f.exampleDir, "example", "", "directory with a sluice.yaml: publish what it names, and deliver it to the clusters")
 	flags.BoolVar(&f.supervise, "supervise", false, "")
 	_ = flags.MarkHidden("supervise")
 	f.output.register(c)
@@ -71,6 +79,9 @@ var clusterName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$`)
 
 func (f *upFlags) run(c *cobra.Command, std IO) error {
 	if err := f.output.check(c); err != nil {
+		return err
+	}
+	if err := f.openExample(c); err != nil {
 		return err
 	}
 	for i, name := range f.clusters {
@@ -104,6 +115,7 @@ func (f *upFlags) run(c *cobra.Command, std IO) error {
 		if !f.supervise {
 			_ = f.output.print(std.Out, l, describe(l))
 		}
+		f.playBeside(c, std, l)
 	})
 	if errors.Is(err, lab.ErrRunning) {
 		return f.already(c, std, dir)
@@ -144,7 +156,7 @@ func (f *upFlags) detached(c *cobra.Command, std IO, dir lab.Dir, sluice string)
 		return labProblem("the lab did not start", dir, err)
 	}
 	fmt.Fprintf(std.Err, "ready after %.1fs; stop it with: sluice down --dir %s\n", time.Since(began).Seconds(), f.path)
-	return f.output.print(std.Out, l, describe(l))
+	return f.deliver(c, std, l)
 }
 
 // already is `up` on a lab that runs.
@@ -166,7 +178,7 @@ func (f *upFlags) already(c *cobra.Command, std IO, dir lab.Dir) error {
 		return labProblem("the lab that runs already is not ready", dir, err)
 	}
 	fmt.Fprintln(std.Err, "the lab is running already")
-	return f.output.print(std.Out, l, describe(l))
+	return f.deliver(c, std, l)
 }
 
 func showProgress(w io.Writer, p lab.ProgressEntry) {

@@ -3,8 +3,10 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -211,17 +213,27 @@ next:
 type wakes struct {
 	mu    sync.Mutex
 	count map[plan.Owner]int
-	names map[string]bool
+	names map[plan.Owner]map[string]bool
 }
 
 func (k *wakes) add(target string, owner plan.Owner) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.count == nil {
-		k.count, k.names = map[plan.Owner]int{}, map[string]bool{}
+		k.count, k.names = map[plan.Owner]int{}, map[plan.Owner]map[string]bool{}
 	}
 	k.count[owner]++
-	k.names[target] = true
+	if k.names[owner] == nil {
+		k.names[owner] = map[string]bool{}
+	}
+	k.names[owner][target] = true
+}
+
+// as lists the names under which an owner was told of clusters.
+func (k *wakes) as(owner plan.Owner) []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Sorted(maps.Keys(k.names[owner]))
 }
 
 func (k *wakes) of(owner plan.Owner) int {

@@ -1,14 +1,11 @@
 package cluster
 
 import (
-	"bytes"
-	"maps"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/sluice-dev/sluice/internal/health"
 	"github.com/sluice-dev/sluice/internal/plan"
@@ -209,57 +206,6 @@ func (x *index) entry(key types.NamespacedName) *entry {
 	return e
 }
 
-// write announces a write of ours: until done is called, news of the object
-// wait. Done takes the object that came back, or nil if nothing is known, and
-// the digest of what was wanted.
-func (x *index) write(key types.NamespacedName) (done func(live *unstructured.Unstructured, desired string)) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	e := x.entry(key)
-	if e.writing++; e.writing == 1 {
-		e.before = e.record
-	}
-	return func(live *unstructured.Unstructured, desired string) {
-		var s sighting
-		if live != nil {
-			s = x.sight(live)
-		}
-		x.wrote(e, s, desired)
-	}
-}
-
-func (x *index) wrote(e *entry, s sighting, desired string) {
-	x.mu.Lock()
-	if s.record.UID != "" {
-		e.before = s.record
-		if compare(s.record.ResourceVersion, e.record.ResourceVersion) >= 0 {
-			e.put(s)
-			e.verified = time.Now()
-		}
-		if e.record.UID == s.record.UID {
-			e.applied = plan.Applied{Desired: desired, Owned: s.record.OwnedDigest}
-		}
-	}
-	var news []plan.Owner
-	if e.writing--; e.writing == 0 && e.record.ResourceVersion != e.before.ResourceVersion {
-		news = differ(e.before, e.record)
-	}
-	if e.record.UID == "" {
-		e.lostAt = time.Now()
-	}
-	x.mu.Unlock()
-	x.tell(news)
-}
-
-// settle remembers that an object in this state is as wanted.
-func (x *index) settle(key types.NamespacedName, uid string, applied plan.Applied) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if e := x.entries[key]; e != nil && e.record.UID == uid {
-		e.applied = applied
-	}
-}
-
 // owners lists whose objects are known.
 func (x *index) owners() []plan.Owner {
 	x.mu.Lock()
@@ -273,55 +219,4 @@ func (x *index) owners() []plan.Owner {
 		list = append(list, owner)
 	}
 	return list
-}
-
-func (x *index) tell(owners []plan.Owner) {
-	told := make(map[plan.Owner]struct{}, len(owners))
-	for _, owner := range owners {
-		if _, twice := told[owner]; !twice && owner != (plan.Owner{}) {
-			told[owner] = struct{}{}
-			x.changed(owner)
-		}
-	}
-}
-
-// differ tells whom a change concerns: nobody, the owner, or the one before and
-// the one after it.
-func differ(a, b plan.Record) []plan.Owner {
-	same := a.UID == b.UID && a.Deleting == b.Deleting && a.Foreign == b.Foreign && a.Owner == b.Owner &&
-		a.OwnedDigest == b.OwnedDigest && a.FieldsVersion == b.FieldsVersion && bytes.Equal(a.Fields, b.Fields) &&
-		a.Health == b.Health && maps.Equal(a.Policy, b.Policy)
-	switch {
-	case same:
-		return nil
-	case a.Owner == b.Owner:
-		return []plan.Owner{a.Owner}
-	default:
-		return []plan.Owner{a.Owner, b.Owner}
-	}
-}
-
-// compare orders resourceVersions. What is not known is older than anything;
-// versions that are no numbers cannot be ordered, and the later word counts.
-func compare(a, b string) int {
-	switch {
-	case a == b:
-		return 0
-	case b == "":
-		return 1
-	case a == "":
-		return -1
-	}
-	order, err := resourceversion.CompareResourceVersion(a, b)
-	if err != nil {
-		return 1
-	}
-	return order
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

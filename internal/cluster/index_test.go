@@ -183,3 +183,28 @@ func TestIndexFollowsHistory(t *testing.T) {
 		}
 	})
 }
+
+// Everything that a record remembers and that somebody may act upon is news.
+func TestNews(t *testing.T) {
+	old := plan.Record{UID: "u", ResourceVersion: "1", Owner: us, OwnedDigest: "x", Fields: []byte("f")}
+	for name, change := range map[string]func(*plan.Record){
+		"deletion": func(r *plan.Record) { r.Deleting = true },
+		"foreign":  func(r *plan.Record) { r.Foreign = true },
+		"fields":   func(r *plan.Record) { r.Fields = []byte("g") },
+		"version":  func(r *plan.Record) { r.FieldsVersion = "v2" },
+		"policy":   func(r *plan.Record) { r.Policy = map[string]string{"reconcile": "disabled"} },
+		"health":   func(r *plan.Record) { r.Health.Status = "Failed" },
+		"another":  func(r *plan.Record) { r.UID = "v" },
+	} {
+		now := old
+		change(&now)
+		if got := differ(old, now); !cmp.Equal(got, []plan.Owner{us}) {
+			t.Errorf("%s: told %v", name, got)
+		}
+	}
+	now := old
+	now.ResourceVersion, now.Generation = "2", 7
+	if got := differ(old, now); got != nil {
+		t.Errorf("told %v of nothing", got)
+	}
+}

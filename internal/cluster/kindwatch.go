@@ -34,12 +34,6 @@ type kindWatch struct {
 	running  *verification
 }
 
-// verification is one list on behalf of all who want to be sure.
-type verification struct {
-	done chan struct{}
-	err  error
-}
-
 func newKindWatch(c *cluster, s *session, r resource, namespace string) *kindWatch {
 	w := &kindWatch{c: c, first: make(chan struct{}), troubled: make(chan struct{})}
 	w.index = newIndex(c.o.OverrideManagers, c.changed, w.reread)
@@ -54,72 +48,23 @@ func (w *kindWatch) ready(ctx context.Context) bool {
 	case <-w.first:
 	case <-w.troubled:
 	case <-ctx.Done():
+	case <-w.c.ctx.Done():
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.over == nil && !w.listed.IsZero()
+	return w.synced()
 }
 
-// synced is ready without waiting.
+// synced is ready without waiting. Of a cluster that was closed nothing is known
+// any more.
 func (w *kindWatch) synced() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.over == nil && !w.listed.IsZero()
+	return w.over == nil && !w.listed.IsZero() && w.c.ctx.Err() == nil
 }
 
 func (w *kindWatch) ended() (error, time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.over, w.overAt
-}
-
-// verified makes sure that a list was begun at or after a time, by one request
-// for all who need it.
-func (w *kindWatch) verified(ctx context.Context, since time.Time) error {
-	for {
-		v := w.verification(since)
-		if v == nil {
-			return nil
-		}
-		select {
-		case <-v.done:
-			if v.err != nil {
-				return v.err
-			}
-		case <-w.c.ctx.Done():
-			return w.c.ctx.Err()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// verification gives the running list, or starts one; nil if none is needed.
-func (w *kindWatch) verification(since time.Time) *verification {
-	w.mu.Lock()
-	if !w.listed.Before(since) {
-		w.mu.Unlock()
-		return nil
-	}
-	v := w.running
-	if v != nil {
-		w.mu.Unlock()
-		return v
-	}
-	v = &verification{done: make(chan struct{})}
-	w.running = v
-	w.mu.Unlock()
-	w.c.spawn(func() { w.verify(v) })
-	return v
-}
-
-// verify belongs to nobody in particular: who asked first may lose patience.
-func (w *kindWatch) verify(v *verification) {
-	_, v.err = w.feed.list(w.c.ctx)
-	w.mu.Lock()
-	w.running = nil
-	w.mu.Unlock()
-	close(v.done)
 }
 
 // begin, page and end take a list.

@@ -81,11 +81,12 @@ func (l *lookout) verdict(ctx context.Context, owner plan.Owner, rules *health.R
 	select {
 	case <-l.first:
 	case <-ctx.Done():
+	case <-l.c.ctx.Done():
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.askers[owner]
-	if l.over != nil || l.version == "" || a == nil || a.rules != rules || a.verdict.Status == "" || compare(l.version, since) < 0 {
+	if l.over != nil || l.c.ctx.Err() != nil || l.version == "" || a == nil || a.rules != rules || a.verdict.Status == "" || compare(l.version, since) < 0 {
 		return health.Verdict{}, false
 	}
 	return a.verdict, true

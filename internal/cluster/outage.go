@@ -143,7 +143,7 @@ func (o *outage) await(d *downtime) {
 
 // probe asks for the version: any answer at all is an answer.
 func (o *outage) probe() error {
-	ctx, cancel := context.WithTimeout(o.c.ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(o.c.ctx, min(probeTimeout, o.c.o.RequestTimeout))
 	defer cancel()
 	base, err := baseURL(o.c.config)
 	if err != nil {

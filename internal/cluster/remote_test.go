@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -170,8 +171,8 @@ func TestOtherCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("the owner to be woken", func() bool { return w.woken.of(w.owner) > 0 })
-	if !w.woken.names[id.KubeConfigID] || len(w.woken.names) != 1 {
-		t.Errorf("names: %v", w.woken.names)
+	if got := w.woken.as(w.owner); !slices.Equal(got, []string{id.KubeConfigID}) {
+		t.Errorf("told of %q", got)
 	}
 }
 

@@ -18,14 +18,20 @@ type watchKey struct {
 // refusedFor is how long a refusal to watch is believed.
 const refusedFor = 10 * time.Minute
 
+func believed(why error) time.Duration {
+	if apierrors.IsNotFound(why) {
+		return missPause // the kind may be back
+	}
+	return refusedFor
+}
+
 // watch gives the watch of a kind, and starts it if nobody has yet.
 func (c *cluster) watch(s *session, r resource, namespace string) *kindWatch {
 	key := watchKey{r.GroupVersionResource, namespace, s.as}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w := c.watches[key]; w != nil {
-		err, at := w.ended()
-		if err == nil || apierrors.IsForbidden(err) && time.Since(at) < refusedFor {
+		if err, at := w.ended(); err == nil || time.Since(at) < believed(err) {
 			return w
 		}
 	}

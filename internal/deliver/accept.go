@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/sluice-dev/sluice/internal/event"
 	"github.com/sluice-dev/sluice/internal/health"
@@ -23,11 +22,13 @@ func (r *rollout) accept(context.Context) turn {
 			"this version of Sluice does not support %s; remove it, or leave this object to Flux by the label sharding.fluxcd.io/key",
 			strings.Join(fields, " and ")))
 	}
-	rules, err := health.Compile(r.object.Spec.HealthCheckExprs)
-	if err != nil {
-		return stalled(event.StepExpr, fmt.Sprintf("%s: %v", terminal, err))
+	if r.rules == nil { // the same spec keeps its rules, and with them the verdicts by them
+		rules, err := health.Compile(r.object.Spec.HealthCheckExprs)
+		if err != nil {
+			return stalled(event.StepExpr, fmt.Sprintf("%s: %v", terminal, err))
+		}
+		r.rules = rules
 	}
-	r.rules = rules
 	if err := ready.CompileExprs(r.object); err != nil {
 		return stalled(event.StepExpr, fmt.Sprintf("%s: %v", terminal, err))
 	}
@@ -52,16 +53,7 @@ func (r *rollout) awaitSource(ctx context.Context) turn {
 	case r.source.Denied != "":
 		return stalled(event.StepAccess, r.source.Denied)
 	case r.source.Missing != "":
-		return r.awaits(ctx, event.OnSource, r.source.Missing)
+		return r.awaits(ctx, event.OnSource, r.source.Missing, r.source.Missing)
 	}
 	return onward
-}
-
-// awaits writes down what is waited for.
-func (r *rollout) awaits(ctx context.Context, on event.WaitingOn, text string) turn {
-	err := r.record(ctx, event.Event{Waiting: &event.Waiting{Attempt: *r.attempt(), On: on, Text: text}})
-	if err != nil {
-		return turn{err: err}
-	}
-	return waitUntil(time.Now().Add(r.Policy.Recheck))
 }

@@ -48,34 +48,50 @@ func (r *rollout) checks() []Check {
 	return list
 }
 
-// check waits until everything is healthy. Watches wake it.
+// check waits until everything is healthy. Watches wake it. Where nothing was
+// to be done, it is for attend to notice that health was lost.
 func (r *rollout) check(ctx context.Context) turn {
 	checks := r.checks()
 	if len(checks) == 0 {
 		return onward
 	}
-	if r.checking.IsZero() {
-		r.checking = time.Now()
+	if r.settled() && !r.announced {
+		r.unchecked = true
+		return onward
+	}
+	begun := r.checking
+	if begun.IsZero() {
+		begun = time.Now()
 	}
 	outcome, err := r.assess(ctx, checks)
 	if err != nil {
 		return transient(event.StepHealth, err)
 	}
-	timeout := r.object.GetTimeout()
-	took := time.Since(r.checking)
+	timeout, took := r.object.GetTimeout(), time.Since(begun)
 	switch {
 	case outcome.Done && outcome.Failed:
-		return failing(event.StepHealth, fmt.Sprintf("health check failed after %s: %s", took.Round(time.Second), outcome.Stalled()))
+		return failing(event.StepHealth, unhealthy(took, outcome.Stalled()))
 	case outcome.Done:
 		return turn{err: r.record(ctx, event.Event{Healthy: &event.Healthy{Took: took}})}
 	case took >= timeout:
-		return failing(event.StepHealth, fmt.Sprintf("health check failed after %s: %s", timeout, outcome.TimedOut()))
+		return failing(event.StepHealth, unhealthy(timeout, outcome.TimedOut()))
 	}
-	err = r.record(ctx, event.Event{Checking: &event.Checking{Attempt: *r.attempt(), Timeout: timeout}})
-	if err != nil {
-		return turn{err: err}
+	if r.checking.IsZero() { // it is said once
+		err = r.record(ctx, event.Event{Checking: &event.Checking{Attempt: *r.attempt(), Timeout: timeout}})
+		if err != nil {
+			return turn{err: err}
+		}
+		r.checking = begun
 	}
-	return waitUntil(r.checking.Add(timeout))
+	return waitUntil(soonest(begun.Add(timeout), time.Now().Add(watchful)))
+}
+
+// watchful is how often health is asked for where nothing wakes: watches end
+// when nobody asks (Target.Judge).
+const watchful = 10 * time.Minute
+
+func unhealthy(took time.Duration, why string) string {
+	return fmt.Sprintf("health check failed after %s: %s", took.Round(time.Second), why)
 }
 
 func (r *rollout) assess(ctx context.Context, checks []Check) (health.Outcome, error) {
@@ -91,14 +107,11 @@ func (r *rollout) assess(ctx context.Context, checks []Check) (health.Outcome, e
 	return health.Assess(verdicts, r.Policy.FailFast), nil
 }
 
-// conclude writes down the exact inventory and the outcome.
+// conclude writes down the exact inventory and the outcome. As in Flux, what is
+// wanted no more and not pruned, because prune is off, is not owned any longer.
 func (r *rollout) conclude(ctx context.Context) turn {
-	jobs := map[string]string{}
-	for id := range r.jobsWithTTL() {
-		jobs[jobKey(id)] = contentOf(r.objects()[id])
-	}
 	return turn{err: r.record(ctx, event.Event{Delivered: &event.Delivered{
-		Attempt: *r.attempt(), Inventory: items(r.finalInventory()), Checked: len(r.checks()) > 0, Jobs: jobs,
+		Attempt: *r.attempt(), Inventory: items(r.plan.Inventory()), Checked: len(r.checks()) > 0, Jobs: r.jobDigests(),
 		Took: time.Since(r.started), Next: r.object.GetRequeueAfter(),
 	}})}
 }

@@ -10,49 +10,9 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
-
-	"github.com/sluice-dev/sluice/internal/build"
-	"github.com/sluice-dev/sluice/internal/event"
 )
-
-// Engine is what all deliveries share.
-type Engine struct {
-	Builds  *build.Cache
-	Bundles Bundles
-	Values  Values
-	Peers   Peers
-	Targets Targets
-	Claims  Claims
-	Policy  Policy
-}
-
-// Policy holds flags and gates.
-type Policy struct {
-	// Strict: an undefined variable fails the build (gate
-	// StrictPostBuildSubstitutions).
-	Strict bool
-	// Additive: a readyExpr is checked beside the built-in rule, not instead
-	// (gate AdditiveCELDependencyCheck).
-	Additive bool
-	// Supersede: a newer revision ends the wait for an older one (gate
-	// CancelHealthCheckOnNewRevision).
-	Supersede bool
-	// FailFast: a Failed object ends the wait for the others (gate
-	// DisableFailFastBehavior, inverted).
-	FailFast bool
-	// Reverse: drift is reversed when it is seen, not only at the interval.
-	Reverse bool
-	// Recheck is when something that an event should announce is looked at
-	// anyway (--requeue-dependency).
-	Recheck time.Duration
-	// Spread moves the time of the next run by up to this share of the interval.
-	Spread func(time.Duration) time.Duration
-
-	Apply ApplyPolicy
-}
 
 // Delivery is what is remembered of one Kustomization between passes. Passes
 // over one Kustomization never overlap.
@@ -67,6 +27,9 @@ type Delivery struct {
 	hungry   time.Time // since when newer revisions keep it from being Ready
 	seen     history   // artifacts published since it was Ready
 	kept     *kept     // what was delivered last
+	unserved *rollout  // failed because nobody serves a kind that it needs
+	warned   warnings
+	said     utterance
 
 	mu     sync.Mutex
 	wanted *Wanted // for Claims
@@ -91,137 +54,78 @@ type Pass struct {
 // Advance does all that can be done now.
 func (d *Delivery) Advance(ctx context.Context, o Occasion) Pass {
 	now := time.Now()
-	want := o.wish()
 	d.seen.add(o.Source.Artifact)
-	switch {
-	case d.run != nil && d.run.wish != want:
-		if !d.supersedes(o, want, now) {
-			break
-		}
-		fallthrough
-	case d.run == nil && (d.wish != want || !d.next.IsZero() && !now.Before(d.next)):
-		d.begin(o, want, now)
+	if d.due(ctx, o, now) {
+		d.begin(o, now)
 	}
 	if d.run == nil {
 		return d.attend(ctx, o, now)
 	}
-	return d.proceed(ctx, o)
+	pass := d.proceed(ctx, o)
+	if pass.Ended && d.wish != o.wish() {
+		pass.Again = time.Now() // what came meanwhile had to wait for its end
+	}
+	return pass
+}
+
+// due tells whether a roll-out begins, in place of the one that goes on if there
+// is one.
+func (d *Delivery) due(ctx context.Context, o Occasion, now time.Time) bool {
+	want := o.wish()
+	switch {
+	case d.run != nil:
+		return d.run.wish != want && d.supersedes(o, want, now)
+	case d.wish != want:
+		return true
+	case !d.next.IsZero() && !now.Before(d.next):
+		return true
+	}
+	return d.served(ctx)
+}
+
+// served tells whether a kind that was missing has come: its definition wakes
+// what waits for it.
+func (d *Delivery) served(ctx context.Context) bool {
+	r := d.unserved
+	if r == nil {
+		return false
+	}
+	lacking := 0
+	for _, live := range r.in.Live {
+		if live.Unserved {
+			lacking++
+		}
+	}
+	missing, err := r.target.Kinds(ctx, r.built.Objects)
+	return err == nil && len(missing) < lacking
 }
 
 // Rest forgets the roll-out: the object is suspended.
 func (d *Delivery) Rest() {
-	d.run, d.kept, d.wish, d.next = nil, nil, wish{}, time.Time{}
-	d.hungry = time.Time{}
+	d.run, d.kept, d.unserved, d.wish, d.next = nil, nil, nil, wish{}, time.Time{}
+	d.hungry, d.said = time.Time{}, utterance{}
 }
 
-func (d *Delivery) begin(o Occasion, want wish, now time.Time) {
+func (d *Delivery) begin(o Occasion, now time.Time) {
+	want := o.wish()
 	verify := now
-	if d.wish != (wish{}) && d.wish != want && d.kept != nil {
+	if d.kept != nil && d.wish != (wish{}) && d.wish != want && d.wish.requested == want.requested {
 		verify = time.Time{} // new content: what is known of the cluster is as good as its watches
+	}
+	if d.wish.requested != want.requested || d.wish.generation != want.generation {
+		d.said = utterance{} // whoever asked is answered
 	}
 	d.run = &rollout{
 		Engine: d.engine, journal: d.journal, object: o.Kustomization.DeepCopy(), source: o.Source, cycle: o.Cycle,
-		wish: want, started: now, verify: verify, first: d.wish != want, hungry: d.starved(o, now), seen: d.seen,
+		wish: want, started: now, verify: verify, first: d.wish != want,
+		seen: &d.seen, warned: &d.warned, said: &d.said, wants: d.want,
 	}
-	d.run.wants = d.want
 	if d.kept != nil {
-		d.run.warned, d.run.fought = d.kept.warned, d.kept.fights
-	}
-	d.wish, d.next = want, time.Time{}
-	d.journal.Begin(d.run.object)
-}
-
-// supersedes decides whether a changed wish ends the roll-out that waits for an
-// older one (engine rule 3).
-func (d *Delivery) supersedes(o Occasion, want wish, now time.Time) bool {
-	old := d.run.wish
-	if old.generation != want.generation || old.requested != want.requested || old.allowed != want.allowed {
-		return true // somebody asked for it
-	}
-	if d.run.holds(now) || !d.engine.Policy.Supersede && d.run.applied {
-		return false
-	}
-	if d.hungry.IsZero() {
-		d.hungry = d.run.started
-	}
-	if d.starved(o, now) && d.run.applied {
-		return false // finish this one first, or no one would ever be finished
-	}
-	return true
-}
-
-// starved tells whether newer revisions have kept a Kustomization from being
-// Ready for as long as its timeout.
-func (d *Delivery) starved(o Occasion, now time.Time) bool {
-	return !d.hungry.IsZero() && now.Sub(d.hungry) >= o.Kustomization.GetTimeout()
-}
-
-// proceed takes steps until one waits, fails or the last is done.
-func (d *Delivery) proceed(ctx context.Context, o Occasion) Pass {
-	r := d.run
-	r.cycle, r.hungry = o.Cycle, d.starved(o, time.Now())
-	for r.at < len(steps) {
-		t := steps[r.at].do(r, ctx)
-		switch {
-		case ctx.Err() != nil:
-			d.run, d.wish = nil, wish{} // abandoned; whoever takes over starts again
-			return Pass{}
-		case errors.Is(t.err, ErrOutdated):
-			d.run, d.wish = nil, wish{}
-			return Pass{Again: time.Now()}
-		case t.err != nil:
-			d.run, d.wish = nil, wish{}
-			d.failures++
-			return Pass{Again: time.Now().Add(pause(d.failures))}
-		case t.failed != nil:
-			return d.fail(ctx, *t.failed, t.retry)
-		case t.wait:
-			return Pass{Again: t.until, Waiting: true}
+		d.run.fought = d.kept.fights
+		if d.kept.object.Generation == want.generation {
+			d.run.rules = d.kept.rules
 		}
-		r.at++
 	}
-	return d.finish()
-}
-
-func (d *Delivery) fail(ctx context.Context, failed event.Failed, retry time.Duration) Pass {
-	r, now := d.run, time.Now()
-	failed.Text = r.mask(failed.Text)
-	if failed.Attempt == nil {
-		failed.Attempt = r.attempt()
-	}
-	if retry == 0 {
-		retry = r.object.GetRetryInterval()
-	}
-	if !failed.Stalled {
-		failed.RetryAt = now.Add(retry)
-		d.next = failed.RetryAt
-	}
-	d.run, d.hungry = nil, time.Time{}
-	d.failures++
-	if err := d.journal.Record(ctx, event.Event{At: now, Failed: &failed}); err != nil {
-		d.wish = wish{}
-		return Pass{Again: now.Add(pause(d.failures))}
-	}
-	if d.kept != nil {
-		d.kept.failing = true
-	}
-	return Pass{Again: d.next, Ended: true, Took: now.Sub(r.started)}
-}
-
-func (d *Delivery) finish() Pass {
-	r, now := d.run, time.Now()
-	d.run, d.failures, d.hungry, d.seen = nil, 0, time.Time{}, history{}
-	d.next = now.Add(d.engine.Policy.Spread(r.object.GetRequeueAfter()))
-	before := d.kept
-	d.kept = &kept{rollout: r, drift: map[string]*reversals{}}
-	if before != nil && !r.first {
-		d.kept.drift = before.drift
-	}
-	return Pass{Again: d.next, Ended: true, Took: now.Sub(r.started)}
-}
-
-// pause is how long to wait before what failed outside of the user's reach is
-// tried again.
-func pause(failures int) time.Duration {
-	return min(time.Second<<min(failures, 5), 30*time.Second)
+	d.wish, d.next, d.unserved = want, time.Time{}, nil
+	d.journal.Begin(d.run.object)
 }

@@ -1,8 +1,6 @@
 package deliver
 
 import (
-	"slices"
-
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -61,29 +59,4 @@ func (o Occasion) wish() wish {
 		w.revision, w.digest = a.Revision, a.Digest
 	}
 	return w
-}
-
-// history holds the artifacts that were seen since the last time that
-// everything was delivered.
-type history []*meta.Artifact
-
-const historySize = 32
-
-func (h *history) add(a *meta.Artifact) {
-	if a == nil || slices.ContainsFunc(*h, func(old *meta.Artifact) bool { return old.Digest == a.Digest && old.Revision == a.Revision }) {
-		return
-	}
-	*h = append(*h, a)
-	if len(*h) > historySize {
-		*h = slices.Clone((*h)[1:])
-	}
-}
-
-func (h history) of(revision string) *meta.Artifact {
-	for _, a := range h {
-		if a.Revision == revision {
-			return a
-		}
-	}
-	return nil
 }

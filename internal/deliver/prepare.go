@@ -7,18 +7,16 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/event"
-	"github.com/sluice-dev/sluice/internal/health"
-	"github.com/sluice-dev/sluice/internal/object"
 )
 
 // build opens the bundle, reads the variables and makes the objects.
 func (r *rollout) build(ctx context.Context) turn {
 	bundle, err := r.Bundles.Open(ctx, r.source.Artifact)
 	if errors.Is(err, ErrNoArtifact) {
-		return r.awaits(ctx, event.OnSource, fmt.Sprintf("Source is not ready, artifact not found, retrying in %s", r.Policy.Recheck))
+		return r.lostArtifact(ctx)
 	}
 	if err != nil {
-		return turn{failed: &event.Failed{Step: event.StepBundle, Text: err.Error()}, retry: min(r.object.GetRetryInterval(), r.Policy.Recheck)}
+		return transient(event.StepBundle, err)
 	}
 	values, t := r.values(ctx)
 	if t.failed != nil {
@@ -38,6 +36,20 @@ func (r *rollout) build(ctx context.Context) turn {
 	return onward
 }
 
+// lostArtifact waits for another artifact. What runs as it should is not said to
+// be in want of anything before that has lasted a while.
+func (r *rollout) lostArtifact(ctx context.Context) turn {
+	text := fmt.Sprintf("Source is not ready, artifact not found, retrying in %s", r.Policy.Recheck)
+	if r.held { // an older one than the newest: only the source could have kept it
+		r.held = false
+		r.seen.drop(r.source.Artifact)
+	}
+	if r.settled() && r.troubles < quietTries {
+		return transient(event.StepBundle, errors.New(text))
+	}
+	return r.awaits(ctx, event.OnSource, "artifact", text)
+}
+
 // values reads what postBuild.substituteFrom names, with the controller's own
 // identity, as Flux does.
 func (r *rollout) values(ctx context.Context) (build.Values, turn) {
@@ -49,10 +61,7 @@ func (r *rollout) values(ctx context.Context) (build.Values, turn) {
 		data, found, err := r.Values.Values(ctx, ref.Kind, r.object.Namespace, ref.Name)
 		switch {
 		case err != nil:
-			return values, turn{
-				failed: &event.Failed{Step: event.StepBuild, Text: fmt.Sprintf("substitute from '%s/%s' error: %v", ref.Kind, ref.Name, err)},
-				retry:  min(r.object.GetRetryInterval(), r.Policy.Recheck),
-			}
+			return values, transient(event.StepBuild, fmt.Errorf("substitute from '%s/%s' error: %w", ref.Kind, ref.Name, err))
 		case !found && ref.Optional:
 		case !found:
 			return values, failing(event.StepBuild, fmt.Sprintf(
@@ -68,22 +77,10 @@ func (r *rollout) values(ctx context.Context) (build.Values, turn) {
 func (r *rollout) connect(ctx context.Context) turn {
 	target, err := r.Targets.Target(ctx, r.object)
 	if err != nil {
-		return turn{
-			failed: &event.Failed{Step: event.StepTarget, Text: fmt.Sprintf("failed to build kube client: %v", err)},
-			retry:  min(r.object.GetRetryInterval(), r.Policy.Recheck),
-		}
+		t := failing(event.StepTarget, fmt.Sprintf("failed to build kube client: %v", err))
+		t.soon = true
+		return t
 	}
 	r.target = target
 	return onward
-}
-
-// jobsWithTTL are the Jobs that remove themselves when they are done.
-func (r *rollout) jobsWithTTL() map[object.ID]bool {
-	jobs := map[object.ID]bool{}
-	for id, u := range r.objects() {
-		if health.HasTTL(u) {
-			jobs[id] = true
-		}
-	}
-	return jobs
 }

@@ -41,8 +41,25 @@ func (e *Engine) Plan(ctx context.Context, o Occasion) (Preview, error) {
 	if err := r.compute(ctx); err != nil {
 		return p, errors.New(r.mask(err.Error()))
 	}
-	p.Plan, p.Checks = r.plan, len(r.checks())
+	p.Plan, p.Checks = r.maskPlan(r.plan), len(r.checks())
 	return p, nil
+}
+
+// maskPlan takes values of Secrets out of what servers said.
+func (r *rollout) maskPlan(p plan.Plan) plan.Plan {
+	for _, stage := range p.Stages {
+		for i := range stage.Steps {
+			stage.Steps[i].Why = r.mask(stage.Steps[i].Why)
+		}
+	}
+	for i := range p.Prune {
+		p.Prune[i].Why = r.mask(p.Prune[i].Why)
+	}
+	for i := range p.Notes {
+		p.Notes[i] = r.mask(p.Notes[i])
+	}
+	p.Held = r.mask(p.Held)
+	return p
 }
 
 // Wants builds a Kustomization without delivering it.
@@ -60,7 +77,10 @@ func (e *Engine) Wants(ctx context.Context, o Occasion) (*Wanted, error) {
 
 // imagine makes a roll-out that writes nothing down.
 func (e *Engine) imagine(o Occasion) *rollout {
-	return &rollout{Engine: e, journal: &note{}, object: o.Kustomization, source: o.Source, cycle: o.Cycle, wish: o.wish()}
+	return &rollout{
+		Engine: e, journal: &note{}, object: o.Kustomization, source: o.Source, cycle: o.Cycle, wish: o.wish(),
+		seen: &history{}, warned: &warnings{}, said: &utterance{}, pressing: true,
+	}
 }
 
 func (t turn) problem() error {

@@ -3,8 +3,7 @@ package deliver
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
+	"maps"
 
 	"github.com/sluice-dev/sluice/internal/event"
 	"github.com/sluice-dev/sluice/internal/inventory"
@@ -14,45 +13,95 @@ import (
 // prune deletes what is owned and wanted no more, in reverse apply order. What
 // cannot be deleted stays in the inventory.
 func (r *rollout) prune(ctx context.Context) turn {
-	changes, survivors, failures := deleteAll(ctx, r.target, r.plan.Prune)
+	if t := r.lookAtStale(ctx); t.stops() {
+		return t
+	}
+	d := deleteAll(ctx, r.target, r.plan.Prune)
+	r.pruned, r.plan.Prune = true, d.left
 	if ctx.Err() != nil {
 		return turn{err: ctx.Err()}
 	}
-	if len(changes) > 0 {
-		if err := r.record(ctx, event.Event{Changed: &event.Changed{Objects: changes}}); err != nil {
-			return turn{err: err}
-		}
+	if err := r.tell(ctx, d.changed); err != nil {
+		return turn{err: err}
 	}
-	if len(failures) == 0 {
+	if len(d.failed) == 0 {
 		return onward
 	}
-	t := failing(event.StepPrune, joinLines(failures))
-	t.failed.Inventory = items(r.plan.Inventory().Union(survivors))
+	t := failing(event.StepPrune, joinLines(d.failed))
+	t.passing = d.passing
+	t.failed.Inventory = items(r.plan.Inventory().Union(d.survivors()))
 	return t
+}
+
+// lookAtStale looks again at what is to be deleted if the plan has aged: what
+// another Kustomization has taken meanwhile is not ours to delete.
+func (r *rollout) lookAtStale(ctx context.Context) turn {
+	if len(r.plan.Prune) == 0 || !r.aged || r.pruned {
+		return onward
+	}
+	var stale []inventory.Entry
+	for _, s := range r.plan.Prune {
+		stale = append(stale, inventory.Entry{ID: s.ID, Version: s.Version})
+	}
+	inv := inventory.Of(stale...)
+	live, err := r.target.Observe(ctx, Ask{Owner: r.owner(), Stale: checksOf(inv), Rules: r.in.Rules})
+	if err != nil {
+		return transient(event.StepPrune, err)
+	}
+	claimed, err := r.Claims.Claimed(ctx, r.object, inv.IDs())
+	if err != nil {
+		return transient(event.StepPrune, err)
+	}
+	maps.Copy(r.in.Live, live)
+	r.in.Claimed = claimed
+	r.plan.Prune = plan.Compute(r.in).Prune
+	return onward
+}
+
+// deletions are what came of pruning.
+type deletions struct {
+	changed []event.Change
+	left    []plan.Step // what could not be deleted
+	failed  []string
+	passing bool // all that failed passes by itself
 }
 
 // deleteAll does the deletions of a plan one after the other: their order is
 // part of it.
-func deleteAll(ctx context.Context, target Target, steps []plan.Step) (changes []event.Change, survivors inventory.Inventory, failures []string) {
-	var left []inventory.Entry
+func deleteAll(ctx context.Context, target Target, steps []plan.Step) deletions {
+	d := deletions{passing: true}
 	for _, s := range steps {
-		if s.Action != plan.Delete {
-			changes = append(changes, event.Change{Object: s.ID.String(), Action: verbs[plan.Skip]})
+		var err error
+		switch s.Action {
+		case plan.Delete:
+			if ctx.Err() != nil {
+				return d
+			}
+			if err = target.Delete(ctx, s); err != nil {
+				d.failed = append(d.failed, fmt.Sprintf("%s delete failed: %v", s.ID, err))
+			}
+		case plan.Refuse: // it could not be read: nothing is known of it
+			if err = s.Err; err != nil {
+				d.failed = append(d.failed, s.Why)
+			}
+		}
+		if err != nil {
+			d.left, d.passing = append(d.left, s), d.passing && s.Action == plan.Delete && isTransient(err)
 			continue
 		}
-		if ctx.Err() != nil {
-			break
+		verb := verbs[plan.Skip]
+		if s.Action == plan.Delete {
+			verb = verbs[plan.Delete]
 		}
-		if err := target.Delete(ctx, s); err != nil {
-			left = append(left, inventory.Entry{ID: s.ID, Version: s.Version})
-			failures = append(failures, fmt.Sprintf("%s delete failed: %v", s.ID, err))
-			continue
-		}
-		changes = append(changes, event.Change{Object: s.ID.String(), Action: verbs[plan.Delete]})
+		d.changed = append(d.changed, event.Change{Object: s.ID.String(), Action: verb})
 	}
-	return changes, inventory.Of(left...), failures
+	return d
 }
 
-func sortChanges(changes []event.Change) {
-	slices.SortFunc(changes, func(a, b event.Change) int { return strings.Compare(a.Object, b.Object) })
+func (d deletions) survivors() inventory.Inventory {
+	var left []inventory.Entry
+	for _, s := range d.left {
+		left = append(left, inventory.Entry{ID: s.ID, Version: s.Version})
+	}
+	return inventory.Of(left...)
 }

@@ -51,20 +51,27 @@ func (r *rollout) remarks(ctx context.Context) error {
 // managers that undo what is applied again and again.
 func (r *rollout) shared(ctx context.Context) error {
 	var taken []object.ID
-	for id, l := range r.in.Live {
-		if l.Object == nil {
+	wanted := r.plan.Inventory()
+	for _, id := range sortedIDs(r.in.Live) {
+		live := r.in.Live[id].Object
+		if live == nil || !wanted.Has(id) {
 			continue
 		}
-		if owner := plan.OwnerOf(l.Object); owner != (plan.Owner{}) && owner != r.owner() && r.plan.Inventory().Has(id) {
+		if owner := plan.OwnerOf(live); owner != (plan.Owner{}) && owner != r.owner() {
 			taken = append(taken, id)
 		}
 		if r.fought != nil && r.fought(id) {
-			text := fmt.Sprintf("%s is changed by somebody else again and again; it was last written by %s", id, strings.Join(others(l.Object), ", "))
+			text := fmt.Sprintf("%s is changed by somebody else again and again; it was last written by %s", id, strings.Join(others(live), ", "))
 			if err := r.warn(ctx, "DriftRepeated", text); err != nil {
 				return err
 			}
 		}
 	}
+	return r.contested(ctx, taken)
+}
+
+// contested warns of objects with another owner, if that still wants them.
+func (r *rollout) contested(ctx context.Context, taken []object.ID) error {
 	if len(taken) == 0 {
 		return nil
 	}
@@ -72,7 +79,6 @@ func (r *rollout) shared(ctx context.Context) error {
 	if err != nil {
 		return nil // a remark is not worth a failure
 	}
-	slices.SortFunc(taken, object.ID.Compare)
 	for _, id := range taken {
 		if other := claimed[id]; other != "" {
 			text := fmt.Sprintf("%s is wanted by Kustomization %s too: the last to apply wins; remove it from one of them", id, other)

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,8 +20,10 @@ type Removal struct {
 	engine  *Engine
 	journal Journal
 	begun   time.Time
-	deleted []Check // asked to go, and awaited
+	going   []Check        // asked to go, and awaited
+	changed []event.Change // not told yet
 	asked   bool
+	done    bool
 	tries   int
 }
 
@@ -33,32 +36,35 @@ func NewRemoval(engine *Engine, journal Journal) *Removal {
 func (r *Removal) Advance(ctx context.Context, ks *kustomizev1.Kustomization) (done bool, again time.Time) {
 	if r.begun.IsZero() {
 		r.begun = time.Now()
-		r.journal.Begin(ks)
 	}
+	if r.done {
+		return true, time.Time{}
+	}
+	r.journal.Begin(ks)
 	own, err := inventory.Read(ks.Status.Inventory)
 	if err != nil {
-		return r.failed(ctx, ks, fmt.Sprintf("reading status.inventory: %v", err))
+		return r.failed(ctx, ks, fmt.Errorf("reading status.inventory: %w", err))
 	}
 	if !deletes(ks) || own.Len() == 0 {
-		return true, time.Time{}
+		return r.end(ctx, event.Removed{})
 	}
 	target, err := r.engine.Targets.Target(ctx, ks)
 	if gone, why := isGone(err); gone {
 		// Whoever removed the identity took the way to the objects with it: as in
 		// Flux, they stay, and that is said.
-		return r.leave(ctx, own, why)
+		return r.end(ctx, event.Removed{Left: named(own), Why: "unable to prune objects, " + why})
 	}
 	if err != nil {
-		return r.failed(ctx, ks, fmt.Sprintf("failed to build kube client: %v", err))
+		return r.failed(ctx, ks, fmt.Errorf("failed to build kube client: %w", err))
 	}
 	if !r.asked {
-		if failure := r.delete(ctx, ks, target, own); failure != "" {
-			return r.failed(ctx, ks, failure)
+		if err := r.delete(ctx, ks, target, own); err != nil {
+			return r.failed(ctx, ks, err)
 		}
 		r.asked = true
 	}
-	if ks.GetDeletionPolicy() != kustomizev1.DeletionPolicyWaitForTermination || len(r.deleted) == 0 {
-		return true, time.Time{}
+	if ks.GetDeletionPolicy() != kustomizev1.DeletionPolicyWaitForTermination || len(r.going) == 0 {
+		return r.end(ctx, event.Removed{})
 	}
 	return r.await(ctx, ks, target)
 }
@@ -78,46 +84,49 @@ func deletes(ks *kustomizev1.Kustomization) bool {
 	return false
 }
 
-func (r *Removal) delete(ctx context.Context, ks *kustomizev1.Kustomization, target Target, own inventory.Inventory) string {
+// delete asks all that is owned to go. What is going already is awaited too:
+// an earlier process may have asked it.
+func (r *Removal) delete(ctx context.Context, ks *kustomizev1.Kustomization, target Target, own inventory.Inventory) error {
 	owner := plan.Owner{Namespace: ks.Namespace, Name: ks.Name}
-	rules := plan.Rules{Prune: true, StageKinds: r.engine.Policy.Apply.StageKinds}
-	live, err := target.Observe(ctx, Ask{Owner: owner, Stale: checksOf(own), Rules: rules})
-	if err != nil {
-		return err.Error()
+	in := plan.Input{Owner: owner, Own: own, Rules: plan.Rules{Prune: true, StageKinds: r.engine.Policy.Apply.StageKinds}}
+	var err error
+	if in.Live, err = target.Observe(ctx, Ask{Owner: owner, Stale: checksOf(own), Rules: in.Rules}); err != nil {
+		return err
 	}
-	in := plan.Input{Owner: owner, Own: own, Live: live, Rules: rules}
-	claimed, err := r.engine.Claims.Claimed(ctx, ks, own.IDs())
-	if err != nil {
-		return err.Error()
+	if in.Claimed, err = r.engine.Claims.Claimed(ctx, ks, own.IDs()); err != nil {
+		return err
 	}
-	in.Claimed = claimed
 	p := plan.Compute(in)
+	d := deleteAll(ctx, target, p.Prune)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.changed = append(r.changed, d.changed...)
+	r.going = nil
 	for _, s := range p.Prune {
-		if s.Action == plan.Refuse {
-			return s.Why
+		live := in.Live[s.ID].Object
+		if s.Action == plan.Delete || live != nil && live.GetDeletionTimestamp() != nil && plan.OwnerOf(live) == owner {
+			r.going = append(r.going, Check{ID: s.ID, Version: s.Version})
 		}
 	}
-	changes, _, failures := deleteAll(ctx, target, p.Prune)
-	if len(changes) > 0 {
-		e := event.Event{At: time.Now(), Changed: &event.Changed{Objects: changes}}
-		if err := r.journal.Record(ctx, e); err != nil {
-			return err.Error()
-		}
+	if len(d.failed) > 0 {
+		return errors.New(joinLines(d.failed))
 	}
-	for _, s := range p.Prune {
-		if s.Action == plan.Delete {
-			r.deleted = append(r.deleted, Check{ID: s.ID, Version: s.Version})
-		}
-	}
-	return joinLines(failures)
+	return nil
 }
 
 // await waits for the objects to be gone; their watches wake it. After the
 // timeout what is left is named, with what holds it.
 func (r *Removal) await(ctx context.Context, ks *kustomizev1.Kustomization, target Target) (bool, time.Time) {
-	verdicts, err := target.Judge(ctx, plan.Owner{Namespace: ks.Namespace, Name: ks.Name}, r.deleted, nil)
-	if err != nil {
-		return false, time.Now().Add(pause(1))
+	verdicts, err := target.Judge(ctx, plan.Owner{Namespace: ks.Namespace, Name: ks.Name}, r.going, nil)
+	if err != nil && ctx.Err() != nil {
+		return false, time.Time{}
+	}
+	deadline := r.begun.Add(ks.GetTimeout())
+	late := !time.Now().Before(deadline)
+	if err != nil && !late {
+		r.tries++
+		return false, soonest(deadline, time.Now().Add(pause(r.tries)))
 	}
 	var left []string
 	for _, id := range sortedIDs(verdicts) {
@@ -125,39 +134,13 @@ func (r *Removal) await(ctx context.Context, ks *kustomizev1.Kustomization, targ
 			left = append(left, strings.TrimSpace(id.String()+" "+v.Message))
 		}
 	}
-	deadline := r.begun.Add(ks.GetTimeout())
 	switch {
+	case err != nil:
+		return r.end(ctx, event.Removed{Left: []string{err.Error()}, Why: "failed to wait for resources termination"})
 	case len(left) == 0:
-		r.tell(ctx, event.Removed{})
-		return true, time.Time{}
-	case !time.Now().Before(deadline):
-		r.tell(ctx, event.Removed{Left: left, Why: "failed to wait for resources termination"})
-		return true, time.Time{}
+		return r.end(ctx, event.Removed{})
+	case late:
+		return r.end(ctx, event.Removed{Left: left, Why: "failed to wait for resources termination"})
 	}
-	return false, deadline
-}
-
-func (r *Removal) leave(ctx context.Context, own inventory.Inventory, why string) (bool, time.Time) {
-	var left []string
-	for _, e := range own.Entries() {
-		left = append(left, e.ID.String())
-	}
-	r.tell(ctx, event.Removed{Left: left, Why: "unable to prune objects, " + why})
-	return true, time.Time{}
-}
-
-func (r *Removal) tell(ctx context.Context, removed event.Removed) {
-	_ = r.journal.Record(ctx, event.Event{At: time.Now(), Removed: &removed}) // the object goes: there is no status to lose
-}
-
-func (r *Removal) failed(ctx context.Context, ks *kustomizev1.Kustomization, text string) (bool, time.Time) {
-	r.tries++
-	retry := time.Now().Add(pause(r.tries))
-	if ctx.Err() == nil {
-		_ = r.journal.Record(ctx, event.Event{At: time.Now(), Failed: &event.Failed{
-			Step: event.StepRemoval, Text: "pruning for deleted resource failed: " + text, RetryAt: retry,
-			Attempt: &event.Attempt{Revision: ks.Status.LastAttemptedRevision},
-		}})
-	}
-	return false, retry
+	return false, soonest(deadline, time.Now().Add(watchful))
 }

@@ -2,10 +2,11 @@ package deliver
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -28,29 +29,40 @@ type rollout struct {
 	started time.Time
 	verify  time.Time // what was learned of the cluster before has to be verified
 	first   bool      // the first roll-out for this wish
-	hungry  bool      // newer revisions kept it from being Ready for too long
-	held    bool      // this revision is finished before a newer is begun
-	seen    history
 
-	silent bool // only to know what is wanted: nothing is recorded
+	// Of the delivery, shared by its roll-outs.
+	seen   *history
+	warned *warnings
+	said   *utterance
 	wants  func(*Wanted)
 	fought func(object.ID) bool // its drift was reversed again and again
 
-	at         int // step
-	rules      *health.Rules
-	target     Target
-	built      *build.Result
-	own        inventory.Inventory
-	in         plan.Input
-	plan       plan.Plan
+	at       int  // step
+	troubles int  // times that this step was tried again without a word
+	hungry   bool // newer revisions kept it from being Ready for too long
+	held     bool // this revision is finished before a newer is begun
+	blocked  bool // a dependency is not Ready: only what is there may be looked at
+	pressing bool // there is something to write
+
+	rules  *health.Rules
+	built  *build.Result
+	target Target
+	own    inventory.Inventory
+	in     plan.Input
+	plan   plan.Plan
+	aged   bool // something happened since the plan was computed
+
+	announced  bool
 	stage      int
 	stageBegun time.Time
 	stageWrote bool
+	writing    bool               // the stage is half written
 	again      map[object.ID]bool // to be observed again before the stage goes on
-	announced  bool
+	replaced   map[object.ID]int
 	applied    bool // the writes are done, health is waited for
+	pruned     bool // pruning was tried
 	checking   time.Time
-	warned     map[string]bool
+	unchecked  bool // health is left to what attends
 }
 
 // steps is the path of data. Every step does what can be done now.
@@ -71,39 +83,13 @@ var steps = []struct {
 	{"conclude", (*rollout).conclude},  // the exact inventory and the outcome
 }
 
-// turn is what came of a step: nothing means go on.
-type turn struct {
-	wait   bool
-	until  time.Time // of a wait: when to look again if nothing wakes it
-	failed *event.Failed
-	retry  time.Duration // of a failure; zero is the retry interval
-	err    error         // of the journal
-}
-
-var onward = turn{}
-
-func waitUntil(t time.Time) turn { return turn{wait: true, until: t} }
-
-func failing(step event.Step, text string) turn {
-	return turn{failed: &event.Failed{Step: step, Text: text}}
-}
-
-func stalled(step event.Step, text string) turn {
-	return turn{failed: &event.Failed{Step: step, Text: text, Stalled: true}}
-}
-
-func (r *rollout) step() string {
-	if r.at < len(steps) {
-		return steps[r.at].name
-	}
-	return ""
-}
-
-// holds tells whether this roll-out must not be superseded by a newer revision.
-func (r *rollout) holds(time.Time) bool { return r.held }
-
+// record writes an event down; an event that is no wait ends what was said of
+// one.
 func (r *rollout) record(ctx context.Context, e event.Event) error {
 	e.At = time.Now()
+	if e.Waiting == nil && e.Warned == nil {
+		*r.said = utterance{}
+	}
 	return r.journal.Record(ctx, e)
 }
 
@@ -123,27 +109,12 @@ func (r *rollout) attempt() *event.Attempt {
 	return attempt
 }
 
-// mask takes values that came out of Secrets out of a text.
-func (r *rollout) mask(text string) string {
-	if r.built != nil {
-		for _, value := range r.built.Secrets {
-			text = strings.ReplaceAll(text, value, "*****")
-		}
-	}
-	return text
-}
-
-// warn tells something once for each revision.
-func (r *rollout) warn(ctx context.Context, reason, text string) error {
-	key := reason + "\x00" + r.wish.revision + "\x00" + text
-	if r.warned[key] {
-		return nil
-	}
-	if r.warned == nil {
-		r.warned = map[string]bool{}
-	}
-	r.warned[key] = true
-	return r.record(ctx, event.Event{Warned: &event.Warned{Reason: reason, Text: r.mask(text)}})
+// settled tells whether the status says that this very revision of this very
+// spec is delivered.
+func (r *rollout) settled() bool {
+	s, a := r.object.Status, r.source.Artifact
+	return a != nil && s.LastAppliedRevision == a.Revision && s.ObservedGeneration == r.object.Generation &&
+		apimeta.IsStatusConditionTrue(s.Conditions, meta.ReadyCondition)
 }
 
 func (r *rollout) objects() map[object.ID]*unstructured.Unstructured {
@@ -153,10 +124,6 @@ func (r *rollout) objects() map[object.ID]*unstructured.Unstructured {
 	}
 	return byID
 }
-
-// finalInventory is what is owned when everything is done: what is wanted, and
-// what is wanted no more but stays because prune is off.
-func (r *rollout) finalInventory() inventory.Inventory { return r.plan.Inventory() }
 
 func items(inv inventory.Inventory) []event.Item {
 	list := []event.Item{}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/fluxcd/cli-utils/pkg/flowcontrol"
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
@@ -23,6 +25,13 @@ func Controller(ctx context.Context, config *rest.Config, o Options) error {
 	ctrl.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
 	config = rest.CopyConfig(config)
 	config.WarningHandler = rest.NoWarnings{} // about Flux's API, which is not ours to change
+	// As in Flux: a server that is fair by itself needs no limit on our side
+	// (fluxcd/pkg/runtime/client client.go).
+	asking, done := context.WithTimeout(ctx, 5*time.Second)
+	if fair, err := flowcontrol.IsEnabled(asking, config); err == nil && fair {
+		config.QPS = -1
+	}
+	done()
 	p, err := newProcess(config, o)
 	if err != nil {
 		return err

@@ -11,7 +11,10 @@
 package delivertest
 
 import (
+	"flag"
+	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -21,7 +24,13 @@ import (
 // served is the artifact server of all tests.
 var served = sync.OnceValue(artifacts.Start)
 
+// Most of a test is waiting: more of them run side by side than there are
+// processors.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set(f.Name, "6") // it stays what it is if that fails
+	}
 	code := m.Run()
 	served().Stop()
 	os.Exit(code)

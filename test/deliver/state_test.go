@@ -99,7 +99,7 @@ func contentOf(o unstructured.Unstructured) string {
 
 var (
 	took  = regexp.MustCompile(` in [0-9.]+(ms|s)`)
-	fresh = regexp.MustCompile(`(?m)^.*(Time|ObservedGeneration|lastReconciled|lastReconciledDuration|totalReconciliations|resourceVersion|uid|creationTimestamp|lastHandledReconcileAt|requestedAt):? .*\n`)
+	fresh = regexp.MustCompile(`(?m)^.*(Time|firstReconciled|lastReconciled|lastReconciledDuration|totalReconciliations|resourceVersion|uid|creationTimestamp|lastHandledReconcileAt|requestedAt):? .*\n|^.*digest: sha256.*\n`)
 )
 
 func statusOf(k *kustomizev1.Kustomization) string {

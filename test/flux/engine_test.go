@@ -130,6 +130,11 @@ func (w *world) engine(flags ...string) *engine {
 		w.Fatal(err)
 	}
 	w.Cleanup(func() {
+		select {
+		case <-e.ended:
+			w.Errorf("the controller of %s ended by itself:\n%s", w.Name(), e.log.about())
+		default:
+		}
 		w.drain() // a controller outlives the objects it has a finalizer on
 		e.stop()
 	})

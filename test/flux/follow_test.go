@@ -77,12 +77,14 @@ func (w *world) await(called, what string, look func(states []*kustomizev1.Kusto
 		}
 		select {
 		case <-news:
+		case <-w.shared.ended:
+			w.Fatalf("the controller does not run any more:\n%s", w.shared.log.about())
 		case <-deadline:
-			last := "not seen"
-			if len(states) > 0 {
-				last = show(states[len(states)-1])
+			text := ""
+			for _, k := range states[max(0, len(states)-5):] {
+				text += "\n" + show(k)
 			}
-			w.Fatalf("%s is not %s in time; it is %s\nthe controller says:\n%s", called, what, last, w.shared.log.about(w.id))
+			w.Fatalf("%s is not %s in time; its last states of %d:%s\nthe controller says:\n%s", called, what, len(states), text, w.shared.log.about(w.id))
 		}
 	}
 }

@@ -54,6 +54,11 @@ func enter(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	select {
+	case <-s.engine.ended:
+		t.Fatalf("the controller does not run:\n%s", s.engine.log.about())
+	default:
+	}
 	first, err := cluster(0)
 	if err != nil {
 		t.Fatal(err)
