@@ -8,7 +8,7 @@ LAB     ?= .sluice-lab
 BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down test lint fuzz generate presubmit clean bin/sluice bin/sluice-lab
+.PHONY: help build up down demo test lint fuzz generate presubmit clean bin/sluice bin/sluice-lab
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,14 @@ bin/sluice:
 bin/sluice-lab:
 	cd lab && $(BUILD) -o ../$@ ./cmd/sluice-lab
 
-up: build ## Start the lab: two clusters, a registry and the controllers, and leave it running
-	bin/sluice up --dir $(LAB) --detach
+up: build ## Start the lab and deliver the example of examples/infra to its two clusters; leave it running
+	bin/sluice up --dir $(LAB) --detach --example examples/infra
 
 down: ## Stop the lab
 	bin/sluice down --dir $(LAB)
+
+demo: build ## Play deliveries that work, break and heal on a lab of their own, and check each of them
+	bin/sluice demo
 
 test: build ## Run all tests, with the race detector, against a lab of their own
 	test/run

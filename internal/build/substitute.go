@@ -72,7 +72,7 @@ func expand(text string, variables map[string]string, strict bool) (out string, 
 	}
 	quoted, missing := strings.CutPrefix(err.Error(), unset)
 	if name, bad := strconv.Unquote(quoted); missing && bad == nil {
-		return "", fmt.Errorf("variable %q has no value and no default: define it in spec.postBuild, write ${%s:=default}, or $${%s} if it is no variable", name, name, name)
+		return "", fmt.Errorf("variable not set (strict mode): %q has no value and no default; define it in spec.postBuild, write ${%s:=default}, or $${%s} if it is no variable", name, name, name)
 	}
 	return "", fmt.Errorf("%w: write $${ for a ${ that begins no variable", err)
 }

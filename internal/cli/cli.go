@@ -85,6 +85,8 @@ at the versions that each environment asks for, on Flux's own API objects.`,
 		return usage(c, err.Error())
 	})
 	root.AddGroup(
+		&cobra.Group{ID: "look", Title: "Look:"},
+		&cobra.Group{ID: "act", Title: "Act:"},
 		&cobra.Group{ID: "bundles", Title: "Bundles:"},
 		&cobra.Group{ID: "lab", Title: "Lab:"},
 		&cobra.Group{ID: "operate", Title: "Operate:"},
@@ -93,8 +95,10 @@ at the versions that each environment asks for, on Flux's own API objects.`,
 		id       string
 		commands []*cobra.Command
 	}{
-		{"bundles", []*cobra.Command{newPush(std), newPull(std), newTag(std), newTags(std), newInspect(std)}},
-		{"lab", []*cobra.Command{newUp(std), newDown(std), newStatus(std)}},
+		{"look", []*cobra.Command{newGet(std), newTree(std), newGraph(std), newEvents(std), newHistory(std)}},
+		{"act", []*cobra.Command{newReconcile(std), newSuspend(std), newResume(std), newWait(std)}},
+		{"bundles", []*cobra.Command{newPush(std), newPull(std), newTag(std), newTags(std), newInspect(std), newNew(std)}},
+		{"lab", []*cobra.Command{newUp(std), newDown(std), newStatus(std), newDemo(std)}},
 		{"operate", []*cobra.Command{newPlan(std), newController(std)}},
 	} {
 		for _, c := range group.commands {

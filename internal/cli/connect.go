@@ -94,12 +94,12 @@ func (f *connection) open(std IO) (client.WithWatch, error) {
 	return c, nil
 }
 
-// patience bounds a question that is answered at once or not at all.
-const patience = 30 * time.Second
+// answerTime bounds a question that is answered at once or not at all.
+const answerTime = 30 * time.Second
 
 // brief gives a context for such a question.
 func brief(c *cobra.Command) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(c.Context(), patience, fmt.Errorf("no answer within %s", patience))
+	return context.WithTimeoutCause(c.Context(), answerTime, fmt.Errorf("no answer within %s", answerTime))
 }
 
 // clusterProblem explains what an API server said.

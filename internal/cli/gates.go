@@ -27,10 +27,12 @@ func gate(g *wire.Gates, name string) (effect *bool, known bool) {
 		return &g.MigrateAPIVersion, true
 	case "DisableConfigWatchers":
 		return &g.NoConfigWatchers, true
+	case "DisableCommitStatusEvent":
+		return &g.NoSuccessEvents, true
 	}
 	return nil, slices.Contains([]string{
 		"CacheSecretsAndConfigMaps", "DisableStatusPollerCache", "GroupChangeLog", "DirectSourceFetch",
-		"ObjectLevelWorkloadIdentity", "DisableCommitStatusEvent",
+		"ObjectLevelWorkloadIdentity",
 	}, name)
 }
 

@@ -35,8 +35,7 @@ func (f *upFlags) play(c *cobra.Command, std IO, l lab.Lab) error {
 	if err != nil {
 		return &Problem{Code: Negative, What: "preparing the clusters failed", Why: err, Do: []string{"sluice status --dir " + f.path}}
 	}
-	view := report.Options{Style: report.Style{Color: false}}
-	if err := rollOut(ctx, std, clusters, pushed, view); err != nil {
+	if err := rollOut(ctx, std, clusters, pushed, look(std, std.Err)); err != nil {
 		p := &Problem{
 			Code: TimedOut, What: fmt.Sprintf("the example in %s is not rolled out", e.dir), Why: err,
 			Next: "the lab is left running; the controllers go on trying", Do: []string{"sluice status --dir " + f.path},

@@ -11,7 +11,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-dev/sluice/internal/deliver"
 	"github.com/sluice-dev/sluice/internal/wire"
@@ -19,8 +18,8 @@ import (
 
 type planFlags struct {
 	controllerFlags
-	namespace string
-	output    string
+	connection connection
+	output     string
 }
 
 func newPlan(std IO) *cobra.Command {
@@ -43,14 +42,13 @@ and 1 if the plan is held back or the cluster refuses a part of it.`,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, std, args[0]) },
 	}
 	flags := c.Flags()
-	flags.StringVarP(&f.namespace, "namespace", "n", "flux-system", "namespace of the Kustomization")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig to connect with; otherwise KUBECONFIG")
+	f.connection.register(c, std, false)
+	c.ValidArgsFunction = f.connection.completeNames(std, 1, onlyKustomizations)
 	flags.StringVarP(&f.output, "output", "o", "text", "text or json")
 	flags.StringArrayVar(&f.Kustomize.Override, "override-manager", nil, "as given to the controller")
 	flags.StringSliceVar(&f.Kustomize.StageKinds, "custom-apply-stage-kinds", nil, "as given to the controller")
 	flags.StringVar(&f.Kustomize.DefaultServiceAccount, "default-service-account", "", "as given to the controller")
 	flags.StringSliceVar(&f.gates, "feature-gates", nil, "as given to the controller")
-	f.qps = -1
 	f.Kustomize.ConcurrentSSA, f.Kustomize.RequestTimeout, f.Kustomize.Recheck = 8, 30*time.Second, 30*time.Second
 	f.Kustomize.Localhost = std.Getenv("SOURCE_CONTROLLER_LOCALHOST")
 	return c
@@ -64,21 +62,21 @@ func (f *planFlags) run(c *cobra.Command, std IO, name string) error {
 	if err := setGates(&f.Kustomize.Gates, f.gates); err != nil {
 		return usage(c, err.Error())
 	}
-	config, err := f.restConfig(std)
+	key, err := f.connection.kustomization(c, name)
 	if err != nil {
-		return &Problem{Code: NotFound, What: "no cluster to connect to", Why: err, Do: []string{"pass --kubeconfig FILE"}}
+		return err
+	}
+	config, err := f.connection.config(std)
+	if err != nil {
+		return err
 	}
 	f.Version, f.Log = std.Version, slog.New(slog.DiscardHandler)
-	key := types.NamespacedName{Namespace: f.namespace, Name: name}
 	ks, preview, err := wire.Plan(c.Context(), config, f.Options, key)
 	switch {
 	case apierrors.IsNotFound(err) && ks == nil:
-		return &Problem{
-			Code: NotFound, What: fmt.Sprintf("there is no Kustomization %s", key), Why: err,
-			Do: []string{"kubectl get kustomizations -A", "name its namespace with -n"},
-		}
+		return noKustomization(key, err)
 	case err != nil && ks == nil:
-		return &Problem{Code: codeOf(err), What: fmt.Sprintf("planning Kustomization %s failed", key), Why: err}
+		return clusterProblem(fmt.Sprintf("planning Kustomization %s failed", key), err)
 	case err != nil:
 		return &Problem{
 			Code: Negative, What: fmt.Sprintf("Kustomization %s cannot be rolled out", key), Why: err,
@@ -103,7 +101,7 @@ func (f *planFlags) show(out io.Writer, ks *kustomizev1.Kustomization, preview d
 		}
 		fmt.Fprintln(out)
 		if ks.Spec.Suspend {
-			fmt.Fprintln(out, "suspended: nothing of this happens by itself; resume with: flux resume kustomization "+ks.Name+" -n "+ks.Namespace)
+			fmt.Fprintln(out, "suspended: nothing of this happens by itself; resume with: sluice resume kustomization "+ks.Name+" -n "+ks.Namespace)
 		}
 		if preview.Waiting != "" {
 			fmt.Fprintf(out, "waiting: %s\n", preview.Waiting)

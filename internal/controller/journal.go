@@ -22,6 +22,8 @@ type journal struct {
 	client client.Client
 	tell   Teller
 	stream func(event.Event)
+	// noSuccess leaves out what becomes a commit status.
+	noSuccess bool
 
 	obj    *kustomizev1.Kustomization // as it was last written
 	base   kustomizev1.KustomizationStatus
@@ -29,6 +31,10 @@ type journal struct {
 	events []event.Event
 	told   int
 }
+
+// commitStatus marks the notice of which notification-controller makes a commit
+// status.
+const commitStatus = "kustomize.toolkit.fluxcd.io/commit_status"
 
 // Begin implements deliver.Journal.
 func (j *journal) Begin(ks *kustomizev1.Kustomization) {
@@ -52,7 +58,9 @@ func (j *journal) Record(ctx context.Context, e event.Event) error {
 		j.stream(e)
 	}
 	for _, n := range notices[j.told:] {
-		j.tell.Tell(n)
+		if !j.noSuccess || n.Metadata[commitStatus] == "" {
+			j.tell.Tell(n)
+		}
 	}
 	j.told = len(notices)
 	return nil

@@ -36,9 +36,12 @@ type Kustomizations struct {
 	// of what refers to them.
 	Configs labels.Selector
 	// Lanes is how many passes work at a time for one cluster.
-	Lanes   int
-	Teller  Teller
-	Metrics Metrics
+	Lanes  int
+	Teller Teller
+	// NoSuccessEvents leaves out what notification-controller makes commit
+	// statuses of (gate DisableCommitStatusEvent).
+	NoSuccessEvents bool
+	Metrics         Metrics
 	// Stream is given every event; may be nil.
 	Stream func(event.Event)
 	Log    *slog.Logger

@@ -40,7 +40,7 @@ func (r *Kustomizations) Setup(ctx context.Context, mgr ctrl.Manager, concurrent
 	r.all.base = ctx
 	r.all.lanes = make(chan struct{}, max(r.Lanes, 1))
 	r.all.track = func(reconcile.Request) *tracker {
-		j := &journal{client: r.Client, tell: r.Teller, stream: r.Stream}
+		j := &journal{client: r.Client, tell: r.Teller, stream: r.Stream, noSuccess: r.NoSuccessEvents}
 		return &tracker{journal: j, delivery: deliver.New(r.Engine, j)}
 	}
 	if err := r.index(ctx, mgr.GetFieldIndexer()); err != nil {

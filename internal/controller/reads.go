@@ -112,7 +112,7 @@ func (r *Reads) kubeConfig(ctx context.Context, namespace, name, key string) ([]
 	var secret corev1.Secret
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w: there is no Secret '%s/%s' with a kubeconfig", deliver.ErrIdentityGone, namespace, name)
+		return nil, fmt.Errorf("%w: the kubeconfig in Secret '%s/%s': %w", deliver.ErrIdentityGone, namespace, name, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig in Secret '%s/%s': %w", namespace, name, err)
@@ -133,7 +133,7 @@ func (r *Reads) accountExists(ctx context.Context, namespace, name string) error
 	var account corev1.ServiceAccount
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &account)
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("%w: there is no ServiceAccount '%s/%s' to act as", deliver.ErrIdentityGone, namespace, name)
+		return fmt.Errorf("%w: the account '%s/%s': %w", deliver.ErrIdentityGone, namespace, name, err)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("looking for ServiceAccount '%s/%s'", namespace, name), err)

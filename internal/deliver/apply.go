@@ -43,8 +43,10 @@ func (r *rollout) write(ctx context.Context) turn {
 		case len(by.refused) > 0:
 			return r.refused(event.StepApply, by.refused)
 		case len(by.writes) > 0:
-			if t := r.announce(ctx); t.stops() { // the first plan may have had nothing to write
-				return t
+			if !r.announced { // the first plan had nothing to write
+				if t := r.announce(ctx); t.stops() {
+					return t
+				}
 			}
 			if t := r.send(ctx, by.writes); t.stops() {
 				return t

@@ -107,11 +107,10 @@ func (r *rollout) assess(ctx context.Context, checks []Check) (health.Outcome, e
 	return health.Assess(verdicts, r.Policy.FailFast), nil
 }
 
-// conclude writes down the exact inventory and the outcome. As in Flux, what is
-// wanted no more and not pruned, because prune is off, is not owned any longer.
+// conclude writes down the exact inventory and the outcome.
 func (r *rollout) conclude(ctx context.Context) turn {
 	return turn{err: r.record(ctx, event.Event{Delivered: &event.Delivered{
-		Attempt: *r.attempt(), Inventory: items(r.plan.Inventory()), Checked: len(r.checks()) > 0, Jobs: r.jobDigests(),
+		Attempt: *r.attempt(), Inventory: items(r.owned()), Checked: len(r.checks()) > 0, Jobs: r.jobDigests(),
 		Took: time.Since(r.started), Next: r.object.GetRequeueAfter(),
 	}})}
 }

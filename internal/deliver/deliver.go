@@ -108,7 +108,7 @@ func (d *Delivery) Rest() {
 
 func (d *Delivery) begin(o Occasion, now time.Time) {
 	want := o.wish()
-	verify := now
+	verify := now.Add(-sharedFor(o, d.wish.requested != want.requested))
 	if d.kept != nil && d.wish != (wish{}) && d.wish != want && d.wish.requested == want.requested {
 		verify = time.Time{} // new content: what is known of the cluster is as good as its watches
 	}
@@ -117,7 +117,7 @@ func (d *Delivery) begin(o Occasion, now time.Time) {
 	}
 	d.run = &rollout{
 		Engine: d.engine, journal: d.journal, object: o.Kustomization.DeepCopy(), source: o.Source, cycle: o.Cycle,
-		wish: want, started: now, verify: verify, first: d.wish != want,
+		wish: want, started: now, verify: verify, first: d.wish != want, fresh: d.wish != want || d.failures == 0,
 		seen: &d.seen, warned: &d.warned, said: &d.said, wants: d.want,
 	}
 	if d.kept != nil {
@@ -128,4 +128,13 @@ func (d *Delivery) begin(o Occasion, now time.Time) {
 	}
 	d.wish, d.next, d.unserved = want, time.Time{}, nil
 	d.journal.Begin(d.run.object)
+}
+
+// sharedFor is how old a list of the cluster may be that verifies what is
+// known: all who run in that time share one for each kind.
+func sharedFor(o Occasion, asked bool) time.Duration {
+	if asked {
+		return 2 * time.Second
+	}
+	return min(o.Kustomization.GetRequeueAfter()/10, time.Minute)
 }

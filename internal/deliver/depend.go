@@ -31,14 +31,13 @@ func (r *rollout) depend(ctx context.Context) turn {
 			return transient(event.StepPlan, err)
 		}
 		if r.hungry {
-			defer func() { r.held = r.held && !r.blocked }()
 			r.follow(peers)
 		}
 		outcome, err := ready.Check(r.object, r.source.Artifact.Revision, peers, ready.Options{Additive: r.Policy.Additive})
 		if err != nil {
 			return stalled(event.StepExpr, fmt.Sprintf("%s: %v", terminal, err))
 		}
-		about, text = waits(outcome)
+		about, text = waits(slices.DeleteFunc(outcome.Waiting, func(w ready.Wait) bool { return r.onItsWay(peers[w.On]) }))
 	}
 	r.blocked = text != ""
 	if !r.blocked || r.settled() && !r.pressing {
@@ -48,9 +47,9 @@ func (r *rollout) depend(ctx context.Context) turn {
 }
 
 // waits gives who is waited for, and what they say.
-func waits(outcome ready.Outcome) (about, text string) {
+func waits(list []ready.Wait) (about, text string) {
 	var names, texts []string
-	for _, w := range outcome.Waiting {
+	for _, w := range list {
 		names, texts = append(names, w.On.String()), append(texts, w.Why)
 	}
 	return strings.Join(names, " "), strings.Join(texts, "; ")

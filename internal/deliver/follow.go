@@ -1,6 +1,8 @@
 package deliver
 
 import (
+	"slices"
+
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -27,29 +29,26 @@ func (r *rollout) follow(peers map[types.NamespacedName]*kustomizev1.Kustomizati
 	if a == nil || revision == r.object.Status.LastAppliedRevision {
 		return
 	}
-	r.source.Artifact, r.held = a, true
+	r.source.Artifact, r.followed = a, true
 	r.wish.revision, r.wish.digest = a.Revision, a.Digest
-	for name, peer := range peers {
-		if peer != nil && sameSource(peer, r.object) {
-			peers[name] = arrived(peer)
-		}
-	}
 }
 
-// arrived gives a dependency as it was when it was Ready last, if it is on its
-// way to a still newer revision: it is Ready for moments only. One that failed
-// on the way counts as what it is.
-func arrived(peer *kustomizev1.Kustomization) *kustomizev1.Kustomization {
-	c := apimeta.FindStatusCondition(peer.Status.Conditions, meta.ReadyCondition)
-	if c == nil || c.Status != metav1.ConditionUnknown && c.Reason != meta.DependencyNotReadyReason {
-		return peer
+// onItsWay tells whether a dependency was Ready with the revision that is
+// followed, and has begun with a still newer one: it is Ready for moments only.
+// One that failed on the way counts as what it is.
+func (r *rollout) onItsWay(peer *kustomizev1.Kustomization) bool {
+	if !r.followed || peer == nil || !sameSource(peer, r.object) || peer.Generation != peer.Status.ObservedGeneration || r.asksMore(peer) {
+		return false
 	}
-	peer = peer.DeepCopy()
-	apimeta.SetStatusCondition(&peer.Status.Conditions, metav1.Condition{
-		Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.ReconciliationSucceededReason,
-		Message: "Applied revision: " + peer.Status.LastAppliedRevision, ObservedGeneration: peer.Generation,
+	c := apimeta.FindStatusCondition(peer.Status.Conditions, meta.ReadyCondition)
+	return c != nil && (c.Status == metav1.ConditionUnknown || c.Reason == meta.DependencyNotReadyReason)
+}
+
+// asksMore tells whether an expression says when a dependency is ready.
+func (r *rollout) asksMore(peer *kustomizev1.Kustomization) bool {
+	return slices.ContainsFunc(r.object.Spec.DependsOn, func(ref kustomizev1.DependencyReference) bool {
+		return ref.ReadyExpr != "" && ref.Name == peer.Name && (ref.Namespace == peer.Namespace || ref.Namespace == "" && peer.Namespace == r.object.Namespace)
 	})
-	return peer
 }
 
 func sameSource(a, b *kustomizev1.Kustomization) bool {

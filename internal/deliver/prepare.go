@@ -40,11 +40,11 @@ func (r *rollout) build(ctx context.Context) turn {
 // be in want of anything before that has lasted a while.
 func (r *rollout) lostArtifact(ctx context.Context) turn {
 	text := fmt.Sprintf("Source is not ready, artifact not found, retrying in %s", r.Policy.Recheck)
-	if r.held { // an older one than the newest: only the source could have kept it
-		r.held = false
+	if r.followed { // an older one than the newest: only the source could have kept it
+		r.followed = false
 		r.seen.drop(r.source.Artifact)
 	}
-	if r.settled() && r.troubles < quietTries {
+	if r.settled() && r.mayHush() {
 		return transient(event.StepBundle, errors.New(text))
 	}
 	return r.awaits(ctx, event.OnSource, "artifact", text)

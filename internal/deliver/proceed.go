@@ -20,7 +20,7 @@ func (d *Delivery) proceed(ctx context.Context, o Occasion) Pass {
 		case t.restart:
 			r.at = 0
 			continue
-		case t.failed != nil && t.passing && r.troubles < quietTries:
+		case t.failed != nil && t.passing && r.mayHush():
 			r.troubles, r.aged = r.troubles+1, true
 			return Pass{Again: time.Now().Add(pause(r.troubles - 1)), Waiting: true}
 		case t.failed != nil:
@@ -38,6 +38,9 @@ func (d *Delivery) proceed(ctx context.Context, o Occasion) Pass {
 // 15 seconds in all, before it is said: a condition that comes and goes with
 // every hiccup of a server is no news.
 const quietTries = 4
+
+// mayHush: what failed a moment ago is no hiccup any more.
+func (r *rollout) mayHush() bool { return r.fresh && r.troubles < quietTries }
 
 // outdatedPause lets the cache catch up with whoever changed the object.
 const outdatedPause = 50 * time.Millisecond

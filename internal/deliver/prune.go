@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/sluice-dev/sluice/internal/event"
 	"github.com/sluice-dev/sluice/internal/inventory"
@@ -16,6 +17,7 @@ func (r *rollout) prune(ctx context.Context) turn {
 	if t := r.lookAtStale(ctx); t.stops() {
 		return t
 	}
+	r.plan.Prune = slices.DeleteFunc(r.plan.Prune, r.handsOver)
 	d := deleteAll(ctx, r.target, r.plan.Prune)
 	r.pruned, r.plan.Prune = true, d.left
 	if ctx.Err() != nil {
@@ -29,8 +31,26 @@ func (r *rollout) prune(ctx context.Context) turn {
 	}
 	t := failing(event.StepPrune, joinLines(d.failed))
 	t.passing = d.passing
-	t.failed.Inventory = items(r.plan.Inventory().Union(d.survivors()))
+	t.failed.Inventory = items(r.owned().Union(d.survivors()))
 	return t
+}
+
+// handsOver tells whether a step leaves an object to another Kustomization that
+// has not taken it yet: until then it stays in our inventory, or it would be in
+// none.
+func (r *rollout) handsOver(s plan.Step) bool {
+	live := r.in.Live[s.ID].Object
+	if s.Action != plan.Skip || r.in.Claimed[s.ID] == "" || live == nil || plan.OwnerOf(live) != r.owner() {
+		return false
+	}
+	r.handed = append(r.handed, inventory.Entry{ID: s.ID, Version: s.Version})
+	return true
+}
+
+// owned is what is owned when everything is done. As in Flux, what is wanted no
+// more and not pruned, because prune is off or by a mark, is not.
+func (r *rollout) owned() inventory.Inventory {
+	return r.plan.Inventory().Union(inventory.Of(r.handed...))
 }
 
 // lookAtStale looks again at what is to be deleted if the plan has aged: what

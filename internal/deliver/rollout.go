@@ -29,6 +29,7 @@ type rollout struct {
 	started time.Time
 	verify  time.Time // what was learned of the cluster before has to be verified
 	first   bool      // the first roll-out for this wish
+	fresh   bool      // nothing has failed before it
 
 	// Of the delivery, shared by its roll-outs.
 	seen   *history
@@ -40,7 +41,7 @@ type rollout struct {
 	at       int  // step
 	troubles int  // times that this step was tried again without a word
 	hungry   bool // newer revisions kept it from being Ready for too long
-	held     bool // this revision is finished before a newer is begun
+	followed bool // the dependencies' revision was taken in place of the newest
 	blocked  bool // a dependency is not Ready: only what is there may be looked at
 	pressing bool // there is something to write
 
@@ -61,6 +62,7 @@ type rollout struct {
 	replaced   map[object.ID]int
 	applied    bool // the writes are done, health is waited for
 	pruned     bool // pruning was tried
+	handed     []inventory.Entry
 	checking   time.Time
 	unchecked  bool // health is left to what attends
 }

@@ -10,7 +10,7 @@ func (d *Delivery) supersedes(o Occasion, want wish, now time.Time) bool {
 	if old.generation != want.generation || old.requested != want.requested || old.allowed != want.allowed {
 		return true // somebody asked for it
 	}
-	if r.held || r.writing {
+	if r.writing {
 		return false
 	}
 	if r.begun() && !d.engine.Policy.Supersede {

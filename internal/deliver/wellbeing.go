@@ -71,6 +71,7 @@ func (d *Delivery) regain(ctx context.Context, o Occasion, now time.Time) time.T
 	if !k.bad.IsZero() {
 		took = now.Sub(k.bad)
 	}
+	k.started = now.Add(-took)
 	d.journal.Begin(o.Kustomization)
 	err := k.record(ctx, event.Event{Healthy: &event.Healthy{Took: took}})
 	if err == nil {

@@ -156,7 +156,6 @@ func readURL(n *yaml.Node, into *string) error {
 	case ref.Tag != "" || ref.Digest != "":
 		return &Error{n.Line, fmt.Sprintf("%q names a version; list tags under tags", *into)}
 	}
-	*into = strings.TrimSuffix(*into, "/")
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (s *supervisor) claim() error {
 	if err := s.lock(); err != nil || before.Supervisor.alive() {
 		return ErrRunning
 	}
-	if err := reap(before); err != nil {
+	if err := errors.Join(reap(before), os.RemoveAll(s.Dir.path("held"))); err != nil {
 		return err
 	}
 	s.state = State{
@@ -208,9 +208,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 			s.say(d.err.Error())
 			pause := min(time.Duration(n-1)*500*time.Millisecond, 10*time.Second)
 			restarts.Go(func() {
-				select {
-				case <-time.After(pause):
-				case <-ctx.Done():
+				if !s.mayStart(ctx, d.name, pause) {
 					return
 				}
 				again, cancel := context.WithTimeout(ctx, s.Timeout)
@@ -220,6 +218,23 @@ func (s *supervisor) supervise(ctx context.Context) {
 				}
 			})
 		}
+	}
+}
+
+// mayStart waits before a restart: for the pause, and for as long as somebody
+// holds the process down. It is false if the lab ends meanwhile.
+func (s *supervisor) mayStart(ctx context.Context, name string, pause time.Duration) bool {
+	const look = 50 * time.Millisecond
+	for {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false
+		}
+		if !s.Dir.holds(name) {
+			return true
+		}
+		pause = look
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-dev/sluice/internal/graph"
-	"github.com/sluice-dev/sluice/internal/ready"
 )
 
 // Graph says how Kustomizations depend on each other, and how each is.
@@ -32,14 +31,14 @@ type Node struct {
 	Blocks []string `json:"blocks,omitempty"`
 }
 
-// Wait is a dependency that is waited for.
-type Wait struct {
-	On  string `json:"on"`
-	Why string `json:"why"`
+// Rows are the nodes as lists show them.
+func (g Graph) Rows() []Row {
+	var rows []Row
+	for _, n := range g.Nodes {
+		rows = append(rows, n.Row)
+	}
+	return rows
 }
-
-// Key is "namespace/name".
-func (n Node) Key() string { return n.Namespace + "/" + n.Name }
 
 // GraphOf makes the graph of all Kustomizations of a snapshot; only, if it is
 // not empty, is the namespace it is reduced to: what is there, and all that
@@ -51,7 +50,7 @@ func GraphOf(s Snapshot, only string) Graph {
 	_, rows := Rows(s)
 	known := map[string]Row{}
 	for _, r := range rows {
-		known[r.Namespace+"/"+r.Name] = r
+		known[r.Key()] = r
 	}
 	order, stuck := g.Order()
 	out := Graph{Nodes: []Node{}, Cycles: cycles(g, stuck)}
@@ -142,62 +141,15 @@ func nodeOf(s Snapshot, g graph.Graph[string], known map[string]Row, name string
 		}
 	} else {
 		n.Row = r
-		n.WaitsFor = waitsFor(s, r)
+		n.WaitsFor, _ = waitsFor(s, r)
 	}
 	if cycle := g.Cycle(name); cycle != nil && n.State != Ready {
 		n.Note = "in a cycle: " + path(cycle)
-	} else if len(n.WaitsFor) > 0 {
-		n.Note = waitNote(known, n.WaitsFor)
 	}
 	if n.State != Ready && n.State != "" {
 		n.Blocks = blocked(g, known, name)
 	}
 	return n
-}
-
-// waitsFor asks what the controller asks of dependencies.
-func waitsFor(s Snapshot, r Row) []Wait {
-	ks, _ := s.Find(r.Kind, types.NamespacedName{Namespace: r.Namespace, Name: r.Name}).(*kustomizev1.Kustomization)
-	if ks == nil || r.State == Ready || r.State == Suspended || r.State == Deleting {
-		return nil
-	}
-	peers := map[types.NamespacedName]*kustomizev1.Kustomization{}
-	for _, name := range dependencies(ks) {
-		if s.Namespace != "" && name.Namespace != s.Namespace {
-			return nil // the message of the condition has to do
-		}
-		peers[name], _ = s.Find(r.Kind, name).(*kustomizev1.Kustomization)
-	}
-	revision := ""
-	if a := artifactOf(s.source(SourceOf(ks))); a != nil {
-		revision = a.Revision
-	}
-	outcome, err := ready.Check(ks, revision, peers, ready.Options{})
-	if err != nil {
-		return nil
-	}
-	var waits []Wait
-	for _, w := range outcome.Waiting {
-		waits = append(waits, Wait{On: w.On.String(), Why: Brief(w.Why)})
-	}
-	return waits
-}
-
-func waitNote(known map[string]Row, waits []Wait) string {
-	var names []string
-	for _, w := range waits {
-		state := Missing
-		if r, found := known[w.On]; found {
-			state = r.State
-		}
-		_, name, _ := strings.Cut(w.On, "/")
-		if state == Ready {
-			names = append(names, name+" (older revision)")
-		} else {
-			names = append(names, name+" ("+string(state)+")")
-		}
-	}
-	return "waits for " + strings.Join(names, ", ")
 }
 
 // blocked are all that come after a name, without those that are Ready.

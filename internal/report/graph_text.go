@@ -8,7 +8,8 @@ import (
 )
 
 // Lines draws a graph as a tree: each node once, below the one of its needs that
-// comes last. Other needs are named beside it.
+// comes last. Other needs are named beside it; the path of a cycle says enough of
+// its members.
 func (g Graph) Lines(s Style, now time.Time) []string {
 	children, also := g.placed()
 	names := g.names()
@@ -74,14 +75,14 @@ func (g Graph) placed() (children, also map[string][]string) {
 	children, also = map[string][]string{}, map[string][]string{}
 	var done []string
 	for _, n := range g.Nodes {
-		parent := ""
+		parent, circular := "", g.inCycle(n.Key())
 		for _, key := range done {
-			if slices.Contains(n.Needs, key) {
+			if slices.Contains(n.Needs, key) && !(circular && g.inCycle(key)) {
 				parent = key
 			}
 		}
 		for _, need := range n.Needs {
-			if need != parent {
+			if need != parent && !(circular && g.inCycle(need)) {
 				also[n.Key()] = append(also[n.Key()], need)
 			}
 		}

@@ -95,17 +95,9 @@ func (v *view) see(cluster int, s Snapshot) (bool, error) {
 	if v.screen != nil {
 		err = v.screen.Draw(v.lines(time.Now()))
 	} else {
-		err = v.journal.Note(time.Now(), v.clusters[cluster].Name, nodeRows(GraphOf(s, v.Namespace)))
+		err = v.journal.Note(time.Now(), v.clusters[cluster].Name, GraphOf(s, v.Namespace).Rows())
 	}
 	return v.all(), err
-}
-
-func nodeRows(g Graph) []Row {
-	var rows []Row
-	for _, n := range g.Nodes {
-		rows = append(rows, n.Row)
-	}
-	return rows
 }
 
 func (v *view) lines(now time.Time) []string {
@@ -129,7 +121,11 @@ func ClusterLines(name string, s Snapshot, o Options, now time.Time) []string {
 	if len(g.Nodes) == 0 {
 		return []string{title, "no Kustomizations yet"}
 	}
-	return append([]string{title}, g.Lines(o.Style, now)...)
+	lines := g.Lines(o.Style, now)
+	if title == "" {
+		return lines
+	}
+	return append([]string{title}, lines...)
 }
 
 func (v *view) arrived() bool {

@@ -27,6 +27,7 @@ type Row struct {
 	Attempted string `json:"attempted,omitempty"`
 	// Pending is what the source has and this has not yet.
 	Pending string `json:"pending,omitempty"`
+	Reason  string `json:"reason,omitempty"`  // of the Ready condition
 	Message string `json:"message,omitempty"` // of the Ready condition, whole
 	Source  string `json:"source,omitempty"`  // Kind/namespace/name, or the URL of a source
 	Path    string `json:"path,omitempty"`
@@ -34,6 +35,9 @@ type Row struct {
 	// SuspendReason is what was given to suspend --reason.
 	SuspendReason string `json:"suspendReason,omitempty"`
 }
+
+// Key is "namespace/name".
+func (r Row) Key() string { return r.Namespace + "/" + r.Name }
 
 // ID is "Kind/namespace/name".
 func (r Row) ID() string { return r.Kind + "/" + r.Namespace + "/" + r.Name }
@@ -43,8 +47,14 @@ func Rows(s Snapshot) (sources, kustomizations []Row) {
 	for _, o := range s.Sources {
 		sources = append(sources, sourceRow(o))
 	}
+	states := map[string]State{}
 	for _, ks := range s.Kustomizations {
-		kustomizations = append(kustomizations, kustomizationRow(s, ks))
+		r := kustomizationRow(s, ks)
+		states[r.Key()] = r.State
+		kustomizations = append(kustomizations, r)
+	}
+	for i := range kustomizations {
+		explain(s, &kustomizations[i], states)
 	}
 	sortRows(sources)
 	sortRows(kustomizations)
@@ -57,6 +67,14 @@ func sortRows(rows []Row) {
 	})
 }
 
+// RowOf is the row of an object alone: what its source has is not known.
+func RowOf(kind string, o client.Object) Row {
+	if ks, ok := o.(*kustomizev1.Kustomization); ok {
+		return kustomizationRow(Snapshot{}, ks)
+	}
+	return sourceRow(o)
+}
+
 func rowOf(kind string, o client.Object) Row {
 	v := judge(o)
 	r := Row{
@@ -64,7 +82,7 @@ func rowOf(kind string, o client.Object) Row {
 		State: v.state, Since: v.since, Note: v.note, SuspendReason: o.GetAnnotations()[SuspendReason],
 	}
 	if ready := condition(o, meta.ReadyCondition); ready != nil {
-		r.Message = ready.Message
+		r.Reason, r.Message = ready.Reason, ready.Message
 	}
 	return r
 }

@@ -93,9 +93,12 @@ func readyNote(ready *metav1.Condition) string {
 	return strings.Trim(ready.Reason+": "+Brief(ready.Message), ": ")
 }
 
+// known is the part of a progress message that a row shows in other columns.
+var known = regexp.MustCompile(`( for)? revision \S+ with a timeout of [0-9.hmsµn]+`)
+
 func progressNote(o client.Object, ready *metav1.Condition) string {
 	if c := condition(o, meta.ReconcilingCondition); c != nil && c.Message != "" {
-		return Brief(c.Message)
+		return known.ReplaceAllString(Brief(c.Message), "")
 	}
 	return Brief(ready.Message)
 }
@@ -129,7 +132,7 @@ func suspended(o client.Object) bool {
 	return false
 }
 
-var digests = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
+var digests = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]+…?`)
 
 // Brief is the first line of a message, with digests cut to what tells them
 // apart.

@@ -112,30 +112,41 @@ func (f *deliveryFold) failed(e event.Event) {
 	if failed.Inventory != nil {
 		f.next.Inventory = inventoryOf(failed.Inventory)
 	}
+	f.retried(failed, reason, message)
 	f.set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
-	switch old := was.get(meta.HealthyCondition); {
+	switch {
 	case failed.Step == event.StepHealth:
 		f.set(meta.HealthyCondition, metav1.ConditionFalse, reason, message)
 	case f.planned:
-		f.keep(was, meta.HealthyCondition, old.ObservedGeneration) // nobody looked
+		f.keep(was, meta.HealthyCondition, was.get(meta.HealthyCondition).ObservedGeneration) // nobody looked
 	}
-	f.retried(failed.Stalled, reason, message)
 	f.handled()
-	if tracked[failed.Step] && f.attempt.Digest != "" && !same {
+	if same {
+		return
+	}
+	if tracked[failed.Step] && f.attempt.Digest != "" {
 		f.record(e, e.At.Sub(f.started), reason, f.jobs())
 	}
-	if !same {
-		f.notify(e, event.Error, reason, message)
-	}
+	f.notify(e, event.Error, reason, message)
 }
 
-// retried says whether it is tried again by itself.
-func (f *deliveryFold) retried(stalled bool, reason, message string) {
-	if stalled {
+// retried says whether it is tried again by itself, and, as Flux does, what it
+// was busy with.
+func (f *deliveryFold) retried(failed *event.Failed, reason, message string) {
+	busy := f.get(meta.ReconcilingCondition)
+	was := conditions{list: f.previous.Conditions}
+	before := was.get(meta.ReadyCondition)
+	again := before.Reason == reason && f.previous.LastAttemptedRevision == f.attempt.Revision && busy.Message != before.Message
+	switch healthy := f.get(meta.HealthyCondition); {
+	case failed.Stalled:
 		f.remove(meta.ReconcilingCondition)
 		f.set(meta.StalledCondition, metav1.ConditionTrue, reason, message)
 		f.next.ObservedGeneration = f.about.Generation
 		return
+	case failed.Step == event.StepHealth && healthy.Status == metav1.ConditionUnknown:
+		message = healthy.Message
+	case busy.Reason == meta.ProgressingReason, again && busy.Type != "":
+		message = busy.Message
 	}
 	f.remove(meta.StalledCondition)
 	f.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, message)

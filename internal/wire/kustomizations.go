@@ -29,7 +29,7 @@ func (p *process) kustomizations(ctx context.Context) error {
 			NoCrossNamespace: k.NoCrossNamespace, DefaultServiceAccount: k.DefaultServiceAccount,
 			AllowExternalArtifacts: k.Gates.ExternalArtifacts,
 		},
-		Teller: p.teller(kustomizeController), Metrics: runMetrics{}, Stream: p.Stream, Log: p.Log,
+		Teller: p.teller(kustomizeController), NoSuccessEvents: k.Gates.NoSuccessEvents, Metrics: runMetrics{}, Stream: p.Stream, Log: p.Log,
 	}
 	clusters := cluster.NewClusters(cluster.Options{
 		Base: p.config, UserAgent: "sluice/" + p.Version, OverrideManagers: k.Override,

@@ -76,6 +76,7 @@ type Gates struct {
 	ExternalArtifacts bool // ExternalArtifact
 	MigrateAPIVersion bool // MigrateAPIVersion
 	NoConfigWatchers  bool // DisableConfigWatchers
+	NoSuccessEvents   bool // DisableCommitStatusEvent
 }
 
 // DefaultGates are Flux's, except that a newer revision ends the wait for an

@@ -148,8 +148,15 @@ func (w *world) calm(p *apiproxy.Proxy, revision string) state {
 	p.Fault(nil)
 	p.HoldWatches(nil)
 	w.requested()
-	return w.state("")
+	s := w.state("")
+	for name, text := range s {
+		s[name] = pastTries.ReplaceAllString(text, "")
+	}
+	return s
 }
+
+// pastTries of a Kustomization may have failed.
+var pastTries = regexp.MustCompile(`(?s)  history:\n.*?\n  inventory:`)
 
 // unstable is what differs from one time to the next.
 var unstable = regexp.MustCompile(`127\.0\.0\.1|:[0-9]{4,5}\b|stream|0x[0-9a-f]+|[0-9]{2}:[0-9]{2}:[0-9]{2}|request N`)

@@ -1,9 +1,14 @@
 package delivertest
 
 import (
+	"context"
 	"fmt"
+	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func configMap(name, version string) string {
@@ -40,3 +45,28 @@ func dependsOn(names ...string) func(*kustomizev1.Kustomization) {
 		}
 	}
 }
+
+func configMapObject(namespace, name, version string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: map[string]string{"version": version}}
+}
+
+// accepts waits for a rule to take effect: it says that an object would still
+// be accepted.
+func (w *world) accepts(o client.Object) string {
+	w.Helper()
+	if err := w.client.Create(w.Context(), o, client.DryRunAll); err == nil {
+		return o.GetName() + " would still be accepted"
+	}
+	return ""
+}
+
+// erase removes an object at the end of a test, whoever holds on to it.
+func (w *world) erase(o client.Object) {
+	ctx := context.Background()
+	if err := client.IgnoreNotFound(w.client.Delete(ctx, o)); err != nil {
+		w.Error(err)
+	}
+}
+
+// here puts the test's namespace in.
+func (w *world) here(text string) string { return strings.ReplaceAll(text, "$NS", w.namespace) }

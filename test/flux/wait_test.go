@@ -47,6 +47,18 @@ func (w *world) snapshot(k *kustomizev1.Kustomization, length int, total int64, 
 	}
 }
 
+// told is how often Events with a revision have said something.
+func (w *world) told(called, revision, text string) int {
+	w.Helper()
+	n := 0
+	for _, e := range w.events(called) {
+		if e.Annotations[revisionKey] == revision && strings.Contains(e.Message, text) {
+			n += max(1, int(e.Count)) // the same message again is the same Event
+		}
+	}
+	return n
+}
+
 // kustomization_wait_test.go WaitConditions: the life of a Kustomization with
 // health checks, as its conditions, observed generation, history and events show
 // it: healthy; changed, and "Running health checks" while it is (Reconciling and
@@ -110,7 +122,7 @@ func TestWait(t *testing.T) {
 	}
 	w.conforms(k)
 	w.snapshot(k, 2, 2, meta.ReconciliationSucceededReason, "v1.0.0")
-	w.event(name, about{kind: "Normal", text: "Health check passed", revision: "v1.0.0"})
+	w.eventually("an Event tells of the recovery, too", func() bool { return w.told(name, "v1.0.0", "Health check passed") >= 2 })
 
 	w.publish("v2.0.0", w.files(configAndClass, "$VALUE", "two"))
 	k = w.until(name, "at v2.0.0", at("v2.0.0"))
