@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -188,6 +190,61 @@ func TestTheExampleDiffersByEnvironment(t *testing.T) {
 		slices.Sort(want[c.Name].Kustomizations)
 		if diff := cmp.Diff(want[c.Name], got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.Name, diff)
+		}
+	}
+}
+
+// What is wrong with an example is said before anything starts.
+func TestUpSaysWhatIsWrongWithAnExample(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text string
+		args []string
+		code int
+		want string
+	}{
+		"no file":           {"", nil, NotFound, "has no sluice.yaml"},
+		"a bad field":       {"repository: oci://r.example/infra\nclusters:\n- nam: x\n", nil, Negative, `sluice.yaml:3: a cluster has no field "nam"`},
+		"a lost directory":  {"repository: oci://r.example/infra\nclusters: [{name: a, path: .}]\nsources: [{url: oci://r.example/app, path: gone}]\n", nil, NotFound, "gone is no directory"},
+		"an unknown name":   {"repository: oci://r.example/infra\nclusters: [{name: a, path: .}]\n", []string{"--clusters", "b"}, Usage, "the example has no cluster b, but a"},
+		"nobody to deliver": {"repository: oci://r.example/infra\nclusters: [{name: a, path: .}]\n", []string{"--no-controllers"}, Usage, "--example needs the controllers"},
+	} {
+		dir := t.TempDir()
+		if tc.text != "" {
+			if err := os.WriteFile(filepath.Join(dir, fleet.File), []byte(tc.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out bytes.Buffer
+		code := Main(t.Context(), IO{
+			Args: append([]string{"up", "--dir", filepath.Join(dir, "lab"), "--example", dir}, tc.args...),
+			Out:  &out, Err: &out, Getenv: func(string) string { return "" },
+		})
+		if code != tc.code || !strings.Contains(out.String(), tc.want) {
+			t.Errorf("%s: exit %d: %s", name, code, out.String())
+		}
+		if _, err := os.Stat(filepath.Join(dir, "lab")); err == nil {
+			t.Errorf("%s: a lab was begun", name)
+		}
+	}
+}
+
+// The chain is the one that the service needs: each waits for the one before,
+// and the first for what the platform brings.
+func TestTheExampleIsAChain(t *testing.T) {
+	chain := []string{
+		"flux-system/clickhouse-operator", "activity-system/clickhouse-keeper", "activity-system/clickhouse-database",
+		"activity-system/clickhouse-migrations", "activity-system/activity-apiserver", "activity-system/activity-processor", "activity-system/activity-ui",
+	}
+	e := openInfra(t)
+	for _, c := range e.Clusters {
+		d := deliverExample(t, e, c)
+		for i := 1; i < len(chain); i++ {
+			ks := d.kustomizations[chain[i]]
+			if !slices.ContainsFunc(ks.Spec.DependsOn, func(n kustomizev1.DependencyReference) bool {
+				return namespaceOr(n.Namespace, ks.Namespace)+"/"+n.Name == chain[i-1]
+			}) {
+				t.Errorf("in %s %s does not need %s", c.Name, chain[i], chain[i-1])
+			}
 		}
 	}
 }

@@ -61,10 +61,10 @@ func (w *kindWatch) synced() bool {
 	return w.over == nil && !w.listed.IsZero() && w.c.ctx.Err() == nil
 }
 
-func (w *kindWatch) ended() (error, time.Time) {
+func (w *kindWatch) ended() (at time.Time, why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.over, w.overAt
+	return w.overAt, w.over
 }
 
 // begin, page and end take a list.

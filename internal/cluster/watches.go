@@ -31,7 +31,7 @@ func (c *cluster) watch(s *session, r resource, namespace string) *kindWatch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w := c.watches[key]; w != nil {
-		if err, at := w.ended(); err == nil || time.Since(at) < believed(err) {
+		if at, err := w.ended(); err == nil || time.Since(at) < believed(err) {
 			return w
 		}
 	}
@@ -76,14 +76,14 @@ func (t *Target) knowledge(ctx context.Context, r resource, namespace string) *k
 		t.blind(r, namespace)
 		return nil
 	}
-	if ended, _ := w.ended(); !apierrors.IsForbidden(ended) {
+	if _, ended := w.ended(); !apierrors.IsForbidden(ended) {
 		return nil // not now
 	}
 	if namespace != "" || t.id.ServiceAccount != "" {
 		if w = t.c.watch(t.s, r, namespace); w.ready(ctx) {
 			return w
 		}
-		if ended, _ := w.ended(); !apierrors.IsForbidden(ended) {
+		if _, ended := w.ended(); !apierrors.IsForbidden(ended) {
 			return nil
 		}
 	}

@@ -56,6 +56,9 @@ func (d *Delivery) Advance(ctx context.Context, o Occasion) Pass {
 	now := time.Now()
 	d.seen.add(o.Source.Artifact)
 	if d.due(ctx, o, now) {
+		if err := d.cancel(ctx, o); err != nil {
+			return d.abandon(ctx, err)
+		}
 		d.begin(o, now)
 	}
 	if d.run == nil {

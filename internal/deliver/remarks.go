@@ -36,15 +36,7 @@ func (r *rollout) remarks(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.shared(ctx); err != nil {
-		return err
-	}
-	for _, text := range r.plan.Notes {
-		if err := r.warn(ctx, "Note", text); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.shared(ctx)
 }
 
 // shared warns about objects that two live Kustomizations want, and about other

@@ -57,6 +57,12 @@ type Checking struct {
 	Timeout time.Duration `json:"timeout"`
 }
 
+// Canceled: health is waited for no longer, because there is something newer to
+// roll out.
+type Canceled struct {
+	By string `json:"by"` // Kind/namespace/name of what brought it
+}
+
 // Healthy: what was applied works.
 type Healthy struct {
 	Took time.Duration `json:"took"`

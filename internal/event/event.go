@@ -43,6 +43,7 @@ type Event struct {
 	Planned   *Planned   `json:"planned,omitempty"`
 	Changed   *Changed   `json:"changed,omitempty"`
 	Checking  *Checking  `json:"checking,omitempty"`
+	Canceled  *Canceled  `json:"canceled,omitempty"`
 	Healthy   *Healthy   `json:"healthy,omitempty"`
 	Delivered *Delivered `json:"delivered,omitempty"`
 	Removed   *Removed   `json:"removed,omitempty"`

@@ -152,7 +152,7 @@ func union(a, b *metav1.FieldsV1) (*metav1.FieldsV1, error) {
 	}
 	var sets [2]fieldpath.Set
 	for i, f := range []*metav1.FieldsV1{a, b} {
-		if err := sets[i].FromJSON(bytes.NewReader(f.Raw)); err != nil {
+		if err := sets[i].FromJSON(bytes.NewReader(f.GetRawBytes())); err != nil {
 			return nil, err
 		}
 	}
@@ -160,5 +160,5 @@ func union(a, b *metav1.FieldsV1) (*metav1.FieldsV1, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &metav1.FieldsV1{Raw: raw}, nil
+	return metav1.NewFieldsV1(string(raw)), nil
 }

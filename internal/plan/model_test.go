@@ -136,7 +136,7 @@ func entriesOf(managers fieldpath.ManagedFields) []metav1.ManagedFieldsEntry {
 		}
 		manager, operation, _ := strings.Cut(name, "/")
 		entries = append(entries, metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationType(operation),
-			APIVersion: "apps/v1", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: raw}})
+			APIVersion: "apps/v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw))})
 	}
 	slices.SortFunc(entries, func(a, b metav1.ManagedFieldsEntry) int {
 		return strings.Compare(a.Manager+string(a.Operation), b.Manager+string(b.Operation))

@@ -14,7 +14,7 @@ func appliedByOthers(live *unstructured.Unstructured) otherSets {
 		if entry.Manager == Manager || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" || entry.FieldsV1 == nil {
 			continue
 		}
-		if set, err := parseFields(entry.FieldsV1.Raw); err == nil {
+		if set, err := parseFields(entry.FieldsV1.GetRawBytes()); err == nil {
 			sets = append(sets, set)
 		}
 	}

@@ -74,7 +74,7 @@ func ownSet(u *unstructured.Unstructured) (*fieldpath.Set, bool) {
 
 func setOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, bool) {
 	set := fieldpath.NewSet()
-	if entry.FieldsV1 == nil || set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)) != nil {
+	if entry.FieldsV1 == nil || set.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())) != nil {
 		return nil, false
 	}
 	return set, true

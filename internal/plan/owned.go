@@ -32,7 +32,7 @@ func ownedIn(live *unstructured.Unstructured, entries []metav1.ManagedFieldsEntr
 			continue
 		}
 		found++
-		owned.APIVersion, owned.Fields = entry.APIVersion, entry.FieldsV1.Raw
+		owned.APIVersion, owned.Fields = entry.APIVersion, entry.FieldsV1.GetRawBytes()
 	}
 	if found != 1 {
 		return Owned{}, false

@@ -137,7 +137,7 @@ func TestCleanup(t *testing.T) {
 	if len(entries) != 2 || entries[0].Manager != "hpa" || entries[1].Manager != Manager {
 		t.Fatalf("%+v", entries)
 	}
-	if got := string(entries[1].FieldsV1.Raw); got != `{"f:data":{"f:a":{},"f:b":{}}}` {
+	if got := entries[1].FieldsV1.GetRawString(); got != `{"f:data":{"f:a":{},"f:b":{}}}` {
 		t.Error(got)
 	}
 	if d := cmp.Diff(map[string]string{"keep": "1"}, c.live.GetAnnotations()); d != "" {

@@ -63,6 +63,8 @@ func (f *deliveryFold) apply(e event.Event) {
 		f.change(*e.Changed)
 	case e.Checking != nil:
 		f.checking(e)
+	case e.Canceled != nil:
+		f.notify(e, event.Info, meta.HealthCheckCanceledReason, "Health checks canceled due to new reconciliation triggered by "+e.Canceled.By)
 	case e.Healthy != nil:
 		f.health = e.Healthy
 	case e.Delivered != nil:

@@ -73,7 +73,7 @@ func (f *deliveryFold) healthy(e event.Event) {
 	case known || f.health == nil:
 		f.keep(was, meta.HealthyCondition, f.generation)
 	default:
-		message := fmt.Sprintf("Health check passed in %s", f.health.Took.Round(time.Millisecond))
+		message := fmt.Sprintf("Health check passed in %s", f.health.Took.Round(time.Microsecond))
 		f.set(meta.HealthyCondition, metav1.ConditionTrue, meta.SucceededReason, message)
 		if !was.isTrue(meta.HealthyCondition) || f.wrote && f.attempt.Revision != f.previous.LastAppliedRevision {
 			f.notify(e, event.Info, meta.ProgressingReason, message)

@@ -2,6 +2,7 @@ package delivertest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,13 +56,19 @@ func TestAChainDoesNotWaitForClocks(t *testing.T) {
 				planned[got.Object.Name] = got.At
 			}
 		}
+		var gaps []time.Duration
 		for i := 1; i < links; i++ {
 			name, before := fmt.Sprintf("link-%d", i), fmt.Sprintf("link-%d", i-1)
 			gap := planned[name].Sub(delivered[before])
 			t.Logf("%s: %s began %s after %s was Ready", what, name, gap.Round(time.Millisecond), before)
-			if planned[name].IsZero() || delivered[before].IsZero() || gap < 0 || gap > time.Second {
+			if planned[name].IsZero() || delivered[before].IsZero() || gap < 0 {
 				t.Errorf("%s: %s was planned at %s, %s delivered at %s", what, name, planned[name], before, delivered[before])
 			}
+			gaps = append(gaps, gap)
+		}
+		// A loaded machine may be slow once; a clock would be every time.
+		if slices.Sort(gaps); gaps[len(gaps)/2] > time.Second || gaps[len(gaps)-1] > 5*time.Second {
+			t.Errorf("%s: dependents begin after %s", what, gaps)
 		}
 	}
 }

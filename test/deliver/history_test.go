@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -32,6 +33,7 @@ func (w *world) chronicle() *chronicle {
 			stream, err := w.client.Watch(ctx, &kustomizev1.KustomizationList{}, client.InNamespace(w.namespace),
 				&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}})
 			if err != nil {
+				time.Sleep(100 * time.Millisecond) // until the server answers again
 				continue
 			}
 			for e := range stream.ResultChan() {

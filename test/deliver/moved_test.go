@@ -2,6 +2,7 @@ package delivertest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/sluice-dev/sluice/internal/labtest"
@@ -35,7 +36,7 @@ func TestMovedObjectsStay(t *testing.T) {
 				w.publish(revision, files(owner, fmt.Sprint(n/2))) // every second push changes nothing but the owner
 				w.ready(revision)
 				for _, o := range w.labelled("no.group") {
-					if contains(moved, o.GetName()) && o.GetLabels()[ownerName] != owner {
+					if slices.Contains(moved, o.GetName()) && o.GetLabels()[ownerName] != owner {
 						t.Errorf("%s: %s belongs to %s, want %s", revision, o.GetName(), o.GetLabels()[ownerName], owner)
 					}
 				}

@@ -2,6 +2,7 @@ package delivertest
 
 import (
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -16,7 +17,7 @@ func (w *world) tenant(name string, except ...string) error {
 		rules[0].APIGroups = []string{"apps"}
 		core := rbacv1.PolicyRule{APIGroups: []string{""}, Verbs: []string{"*"}}
 		for _, resource := range []string{"configmaps", "secrets", "serviceaccounts", "services"} {
-			if !contains(except, resource) {
+			if !slices.Contains(except, resource) {
 				core.Resources = append(core.Resources, resource)
 			}
 		}

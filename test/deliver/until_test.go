@@ -2,6 +2,7 @@ package delivertest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,14 +14,11 @@ import (
 	"github.com/sluice-dev/sluice/internal/labtest"
 )
 
-// until waits for as long as something is missing.
+// until waits for as long as something is missing. A test may be one of many
+// that share a machine.
 func (w *world) until(missing func() string) {
 	w.Helper()
-	w.within(labtest.Patience, missing)
-}
-
-func (w *world) within(patience time.Duration, missing func() string) {
-	w.Helper()
+	const patience = 2 * labtest.Patience
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
@@ -46,7 +44,7 @@ func (w *world) notReady(revision string, names ...string) string {
 	w.Helper()
 	var missing []string
 	for _, k := range w.all() {
-		if len(names) > 0 && !contains(names, k.Name) {
+		if len(names) > 0 && !slices.Contains(names, k.Name) {
 			continue
 		}
 		if !isReady(&k) || k.Status.LastAppliedRevision != revision {
@@ -54,15 +52,6 @@ func (w *world) notReady(revision string, names ...string) string {
 		}
 	}
 	return strings.Join(missing, "\n")
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }
 
 // failed waits until a Kustomization is Ready=False with all words in its

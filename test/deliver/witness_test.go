@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -68,12 +69,15 @@ func (s *witness) follow(ctx context.Context, w *world, kind schema.GroupVersion
 		stream, err := w.client.Watch(ctx, partial(kind), client.InNamespace(w.namespace),
 			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}})
 		if err != nil {
+			time.Sleep(100 * time.Millisecond) // until the server answers again
 			continue
 		}
 		for e := range stream.ResultChan() {
 			if o, ok := e.Object.(*metav1.PartialObjectMetadata); ok {
 				version = o.ResourceVersion
 				s.saw(kind.Kind, o, e.Type == watch.Deleted)
+			} else if now, err := s.list(ctx, w, kind); err == nil {
+				version = now // the old one is too old to watch from
 			}
 		}
 	}

@@ -60,6 +60,9 @@ func TestScript(t *testing.T) {
 			"untagged": untagged,
 			"session":  session,
 			"secret":   secret,
+			"cluster":  startCluster,
+			"apply":    apply,
+			"answer":   respond,
 		},
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // world is what one script has made.
@@ -18,6 +19,8 @@ type world struct {
 	digests    map[string]string // as they are → as the session shows them
 	registries map[string]*registry
 	secrets    []string
+	cluster    client.WithWatch
+	namespace  string
 }
 
 type worldKey struct{}
@@ -61,7 +64,7 @@ func session(ts *testscript.TestScript, _ bool, args []string) { record(ts, args
 
 func record(ts *testscript.TestScript, args []string, code int) {
 	w := worldOf(ts)
-	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	stdout, stderr := ts.ReadFile("stdout"), passed.ReplaceAllString(ts.ReadFile("stderr"), "")
 	for _, secret := range w.secrets {
 		if strings.Contains(stdout+stderr, secret) {
 			ts.Fatalf("a secret was printed: %s", secret)
@@ -101,6 +104,9 @@ func (w *world) stable(ts *testscript.TestScript, text string) string {
 		text = strings.ReplaceAll(text, r.Host(), name)
 	}
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
+	if w.namespace != "" {
+		text = strings.ReplaceAll(text, w.namespace, "test-space")
+	}
 	for _, secret := range w.secrets {
 		text = strings.ReplaceAll(text, secret, "SECRET") // on the command line only
 	}
