@@ -99,7 +99,11 @@ func (f *deliveryFold) waiting(e event.Event) {
 func (f *deliveryFold) plan(p event.Planned) {
 	f.planned, f.attempt = true, p.Attempt
 	f.next.Inventory = inventoryOf(p.Inventory)
-	f.progress(p.Revision, fmt.Sprintf("Applying revision %s with a timeout of %s: %s", p.Revision, p.Timeout, p.Summary))
+	text := fmt.Sprintf("Applying revision %s with a timeout of %s: %s", p.Revision, p.Timeout, p.Summary)
+	if p.Checks {
+		text += "; then running health checks"
+	}
+	f.progress(p.Revision, text)
 	if p.Checks {
 		f.set(meta.HealthyCondition, metav1.ConditionUnknown, meta.ProgressingReason, checkingText(p.Revision, p.Timeout))
 	} else {

@@ -117,11 +117,11 @@ func TestFoldKustomization(t *testing.T) {
 	}{
 		"planned": {
 			none, app, at(30, planned("v2")),
-			[]string{"Reconciling=True Progressing: Applying revision v2 with a timeout of 1m0s: 2 to create", inProgress, checks}, nil,
+			[]string{"Reconciling=True Progressing: Applying revision v2 with a timeout of 1m0s: 2 to create; then running health checks", inProgress, checks}, nil,
 		},
 		"health is waited for after a plan": {
 			none, app, at(30, planned("v2"), changed("ConfigMap/ns/a created"), checking("v2")),
-			[]string{"Reconciling=True Progressing: Applying revision v2 with a timeout of 1m0s: 2 to create", inProgress, checks},
+			[]string{"Reconciling=True Progressing: Applying revision v2 with a timeout of 1m0s: 2 to create; then running health checks", inProgress, checks},
 			[]string{"info Progressing: ConfigMap/ns/a created"},
 		},
 		"health is waited for without a write": {
@@ -160,7 +160,7 @@ func TestFoldKustomization(t *testing.T) {
 		"an apply that fails half-way": {
 			ready, app, at(30, planned("v2"), changed("ConfigMap/ns/a created"), failed(event.StepApply, "b apply failed: no")),
 			[]string{
-				"Reconciling=True ProgressingWithRetry: Applying revision v2 with a timeout of 1m0s: 2 to create", "Ready=False ReconciliationFailed: b apply failed: no\nConfigMap/ns/a created", passed,
+				"Reconciling=True ProgressingWithRetry: Applying revision v2 with a timeout of 1m0s: 2 to create; then running health checks", "Ready=False ReconciliationFailed: b apply failed: no\nConfigMap/ns/a created", passed,
 			},
 			[]string{"error ReconciliationFailed: b apply failed: no\nConfigMap/ns/a created"},
 		},

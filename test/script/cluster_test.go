@@ -3,6 +3,7 @@ package script_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -131,16 +132,21 @@ func objects(ts *testscript.TestScript, name string) []*unstructured.Unstructure
 	var list []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), 4096)
 	for {
-		u := &unstructured.Unstructured{}
-		err := decoder.Decode(&u.Object)
+		var one json.RawMessage
+		err := decoder.Decode(&one)
 		if errors.Is(err, io.EOF) {
 			return list
 		}
 		ts.Check(err)
+		u := &unstructured.Unstructured{}
+		ts.Check(u.UnmarshalJSON(one)) // keeps whole numbers whole
 		u.SetNamespace(worldOf(ts).namespace)
 		list = append(list, u)
 	}
 }
+
+// stamps are times of day in answers for programs.
+var stamps = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z`)
 
 // passed are lines of progress: how many there are, and when, differs from run
 // to run. What they say is tested where they are made.

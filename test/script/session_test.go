@@ -105,7 +105,7 @@ func (w *world) stable(ts *testscript.TestScript, text string) string {
 	}
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
 	if w.namespace != "" {
-		text = strings.ReplaceAll(text, w.namespace, "test-space")
+		text = stamps.ReplaceAllString(strings.ReplaceAll(text, w.namespace, "test-space"), "TIME")
 	}
 	for _, secret := range w.secrets {
 		text = strings.ReplaceAll(text, secret, "SECRET") // on the command line only
