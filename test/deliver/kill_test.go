@@ -99,6 +99,9 @@ func (k kill) check(t *testing.T, p phase, want state) {
 		return "neither killed nor done: " + p.missing(l)
 	})
 	last, dead := proxy.Killed()
+	if !dead {
+		t.Logf("this time it was done after %d requests", k.n-1)
+	}
 	victim.cancel()
 	l.run(labtest.Config(t))
 	got := l.settled(p)
