@@ -27,12 +27,13 @@ func Judge(u *unstructured.Unstructured, rules *Rules) (verdict Verdict) {
 	gk := u.GroupVersionKind().GroupKind()
 	switch rule, found := rules.find(gk); {
 	case found:
-		return rule.judge(u)
+		verdict = rule.judge(u)
 	case gk == jobKind:
-		return judgeJob(u)
+		verdict = judgeJob(u)
 	default:
-		return judgeKind(u)
+		verdict = judgeKind(u)
 	}
+	return held(u, verdict)
 }
 
 // judgeKind asks kstatus.
@@ -50,11 +51,3 @@ func judgeKind(u *unstructured.Unstructured) Verdict {
 }
 
 func unknown(err error) Verdict { return Verdict{Status: Unknown, Message: err.Error()} }
-
-// terminating tells whether an object is being deleted, in the words of kstatus.
-func terminating(u *unstructured.Unstructured) (Verdict, bool) {
-	if at, _, err := unstructured.NestedString(u.Object, "metadata", "deletionTimestamp"); err != nil || at == "" {
-		return Verdict{}, false
-	}
-	return Verdict{Status: Terminating, Message: "Resource scheduled for deletion"}, true
-}

@@ -72,7 +72,7 @@ func TestStuckObjectsAreNamed(t *testing.T) {
 	if len(w.all()) == 0 {
 		t.Error("did not wait for the object")
 	}
-	w.told(app, "Warning PruneFailed", "ConfigMap/"+w.namespace+"/b")
+	w.told(app, "Warning PruneFailed", "ConfigMap/"+w.namespace+"/b Resource scheduled for deletion; held by finalizer example.com/hold (set by ")
 	w.gone()
 }
 

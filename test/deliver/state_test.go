@@ -98,7 +98,7 @@ func contentOf(o unstructured.Unstructured) string {
 }
 
 var (
-	took  = regexp.MustCompile(` in [0-9.]+(ms|µs|s)`)
+	took  = regexp.MustCompile(` in [0-9.hmµ]+s`)
 	fresh = regexp.MustCompile(`(?m)^.*(Time|firstReconciled|lastReconciled|lastReconciledDuration|totalReconciliations|resourceVersion|uid|creationTimestamp|lastHandledReconcileAt|requestedAt):? .*\n|^.*digest: sha256.*\n`)
 )
 
