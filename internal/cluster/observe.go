@@ -98,7 +98,7 @@ func (o *observation) place(ctx context.Context) ([]*look, error) {
 		case meta.IsNoMatchError(err):
 			o.put(id, plan.Live{Unserved: true, Refused: err})
 		case err != nil:
-			o.put(id, plan.Live{Failed: err})
+			o.put(id, plan.Live{Failed: o.t.failure("placing", id, err)})
 		case r.namespaced && want.GetNamespace() == "":
 			o.put(id, plan.Live{Refused: errNamespace})
 		default:

@@ -32,7 +32,7 @@ type downtime struct {
 
 const (
 	firstProbe   = time.Second
-	longestPause = 30 * time.Second
+	longestPause = 10 * time.Second
 	probeTimeout = 5 * time.Second
 )
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"syscall"
 
 	"k8s.io/client-go/rest"
@@ -66,9 +67,12 @@ func why(err error) string {
 		return authority.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return "no answer in time"
-	default:
-		return innermost(err).Error()
 	}
+	text := innermost(err).Error()
+	if strings.HasPrefix(text, "stream error:") || strings.HasPrefix(text, "http2:") {
+		return "connection closed" // HTTP/2 numbers its streams
+	}
+	return text
 }
 
 // innermost is the cause without the addresses that wrappers add.

@@ -23,9 +23,15 @@ func ownWords(peer *kustomizev1.Kustomization) string {
 	return strings.Trim(c.Reason+": "+short(strings.TrimSpace(line)), ": ")
 }
 
-// unobserved: what a dependency says of itself is about an older spec.
+// unobserved: what a dependency says of itself may be about an older spec. The
+// observed generation stays behind when a newer one fails; its condition does
+// not.
 func unobserved(peer *kustomizev1.Kustomization) string {
-	if len(peer.Status.Conditions) == 0 {
+	c := apimeta.FindStatusCondition(peer.Status.Conditions, meta.ReadyCondition)
+	switch {
+	case c != nil && c.Status == "False" && c.ObservedGeneration == peer.Generation:
+		return ownWords(peer)
+	case c == nil || peer.Status.ObservedGeneration < 0:
 		return "it has not been reconciled yet"
 	}
 	return fmt.Sprintf("generation %d is not reconciled yet, the last was %d", peer.Generation, peer.Status.ObservedGeneration)
