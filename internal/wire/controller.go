@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/flowcontrol"
@@ -16,13 +17,17 @@ import (
 	"github.com/sluice-dev/sluice/internal/store"
 )
 
+// setLogger: controller-runtime has one logger for the process, and no lock
+// around setting it.
+var setLogger sync.Once
+
 // Controller runs until the context ends or leadership is lost.
 func Controller(ctx context.Context, config *rest.Config, o Options) error {
 	// Everything ends together, also when the manager ends by itself: a lost
 	// lease, a port in use, CRDs that are missing.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ctrl.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
+	setLogger.Do(func() { ctrl.SetLogger(logr.FromSlogHandler(o.Log.Handler())) })
 	config = rest.CopyConfig(config)
 	config.WarningHandler = rest.NoWarnings{} // about Flux's API, which is not ours to change
 	// As in Flux: a server that is fair by itself needs no limit on our side
