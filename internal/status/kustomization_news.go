@@ -62,7 +62,7 @@ func (f *deliveryFold) record(e event.Event, took time.Duration, reason string, 
 func (f *deliveryFold) succeeded(e event.Event) {
 	d := e.Delivered
 	f.notify(e, event.Info, meta.ReconciliationSucceededReason,
-		fmt.Sprintf("Reconciliation finished in %s, next run in %s", d.Took.Round(time.Millisecond), d.Next))
+		fmt.Sprintf("Reconciliation finished in %s, next run in %s", d.Took, d.Next))
 	f.notices[len(f.notices)-1].Metadata[kustomizev1.GroupVersion.Group+"/commit_status"] = "update"
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -73,7 +72,7 @@ func (f *deliveryFold) healthy(e event.Event) {
 	case known || f.health == nil:
 		f.keep(was, meta.HealthyCondition, f.generation)
 	default:
-		message := fmt.Sprintf("Health check passed in %s", f.health.Took.Round(time.Microsecond))
+		message := fmt.Sprintf("Health check passed in %s", f.health.Took)
 		f.set(meta.HealthyCondition, metav1.ConditionTrue, meta.SucceededReason, message)
 		if !was.isTrue(meta.HealthyCondition) || f.wrote && f.attempt.Revision != f.previous.LastAppliedRevision {
 			f.notify(e, event.Info, meta.ProgressingReason, message)
