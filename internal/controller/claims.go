@@ -55,7 +55,7 @@ func (r *Kustomizations) wantedBy(ctx context.Context, ks *kustomizev1.Kustomiza
 	if err != nil {
 		return nil, err
 	}
-	if t := r.all.find(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(ks)}); t != nil {
+	if t, found := r.all.find(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(ks)}); found {
 		if w := t.delivery.Wanted(); w != nil && w.For(o) {
 			return w.Has, nil
 		}

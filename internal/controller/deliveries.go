@@ -10,17 +10,17 @@ import (
 	"github.com/sluice-dev/sluice/internal/deliver"
 )
 
-// deliveries remembers what goes on with every Kustomization. Losing it in a
-// restart costs one look at each.
+// deliveries remembers what goes on with every Kustomization.
 type deliveries struct {
-	base  context.Context
-	track func(reconcile.Request) *tracker
-	lanes chan struct{}
-
-	mu     sync.Mutex
-	wake   func(reconcile.Request, time.Duration)
-	byName map[reconcile.Request]*tracker
+	registry[*tracker]
+	base   context.Context
+	track  func() *tracker
 	passes sync.WaitGroup
+
+	// Each cluster has lanes of its own: one that hangs holds up nobody else.
+	width int
+	roads sync.Mutex
+	lanes map[string]chan struct{}
 }
 
 // tracker is what is remembered of one Kustomization. A pass over it runs
@@ -40,64 +40,42 @@ type tracker struct {
 }
 
 func (all *deliveries) of(req reconcile.Request) *tracker {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	t, found := all.byName[req]
-	if !found {
-		t = all.track(req)
+	return all.registry.of(req, func() *tracker {
+		t := all.track()
 		t.all, t.req = all, req
-		if all.byName == nil {
-			all.byName = map[reconcile.Request]*tracker{}
-		}
-		all.byName[req] = t
-	}
-	return t
-}
-
-// find gives what is remembered of an object, without beginning to.
-func (all *deliveries) find(req reconcile.Request) *tracker {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	return all.byName[req]
+		return t
+	})
 }
 
 func (all *deliveries) drop(req reconcile.Request) {
-	all.mu.Lock()
-	t := all.byName[req]
-	delete(all.byName, req)
-	all.mu.Unlock()
-	if t != nil {
+	if t, found := all.forget(req); found {
 		t.mu.Lock()
 		t.gone = true
 		t.mu.Unlock()
 	}
 }
 
-// call wakes an object after a while. Before the queue is there everything is
-// going to be looked at anyway.
-func (all *deliveries) call(req reconcile.Request, after time.Duration) {
-	all.mu.Lock()
-	wake := all.wake
-	all.mu.Unlock()
-	if wake != nil {
-		wake(req, after)
+// lane bounds the passes that work for one cluster.
+func (all *deliveries) lane(cluster string) chan struct{} {
+	all.roads.Lock()
+	defer all.roads.Unlock()
+	lane, found := all.lanes[cluster]
+	if !found {
+		lane = make(chan struct{}, max(all.width, 1))
+		if all.lanes == nil {
+			all.lanes = map[string]chan struct{}{}
+		}
+		all.lanes[cluster] = lane
 	}
-}
-
-// serve connects the queue that wakes objects; its delays are the one heap of
-// timers.
-func (all *deliveries) serve(wake func(reconcile.Request, time.Duration)) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	all.wake = wake
+	return lane
 }
 
 // wait returns when no pass goes on any more.
 func (all *deliveries) wait() { all.passes.Wait() }
 
-// start makes a pass beside the workers; if one goes on, another follows it.
-// The pass returns when the next is due.
-func (t *tracker) start(pass func(context.Context) time.Time) {
+// start makes a pass beside the workers, in a lane of its cluster; if one goes
+// on, another follows it. The pass returns when the next is due.
+func (t *tracker) start(cluster string, pass func(context.Context) time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.busy || t.gone {
@@ -106,7 +84,7 @@ func (t *tracker) start(pass func(context.Context) time.Time) {
 	}
 	t.busy = true
 	t.all.passes.Go(func() {
-		due := t.inLane(pass)
+		due := t.inLane(t.all.lane(cluster), pass)
 		t.mu.Lock()
 		t.busy = false
 		again := t.again && !t.gone
@@ -124,10 +102,10 @@ func (t *tracker) start(pass func(context.Context) time.Time) {
 
 // inLane makes the pass when there is room among the passes that work. Waiting
 // for health or for others is no work and takes no room.
-func (t *tracker) inLane(pass func(context.Context) time.Time) time.Time {
+func (t *tracker) inLane(lane chan struct{}, pass func(context.Context) time.Time) time.Time {
 	select {
-	case t.all.lanes <- struct{}{}:
-		defer func() { <-t.all.lanes }()
+	case lane <- struct{}{}:
+		defer func() { <-lane }()
 		return pass(t.all.base)
 	case <-t.all.base.Done():
 		return time.Time{}

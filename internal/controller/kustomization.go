@@ -24,11 +24,8 @@ const kustomizeStatusOwner = "gotk-kustomize-controller"
 // Kustomizations reconciles Kustomization objects.
 type Kustomizations struct {
 	Client client.Client // reads from the cache
-	Live   client.Reader // reads Secrets, ConfigMaps and dependencies from the API server
 	Engine *deliver.Engine
-	// Clusters connects to the clusters that are applied to.
-	Clusters Clusters
-	Access   Access
+	Access Access
 	// Shard selects the objects to reconcile; all are watched, because
 	// dependencies may be anywhere.
 	Shard labels.Selector
@@ -71,16 +68,16 @@ func (r *Kustomizations) Reconcile(ctx context.Context, req reconcile.Request) (
 	case !obj.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(obj, kustomizev1.KustomizationFinalizer):
 		return reconcile.Result{}, nil
 	case !obj.DeletionTimestamp.IsZero():
-		t.start(func(ctx context.Context) time.Time { return r.remove(ctx, t, req) })
+		t.start(clusterOf(obj), func(ctx context.Context) time.Time { return r.remove(ctx, t, req) })
 	case !controllerutil.ContainsFinalizer(obj, kustomizev1.KustomizationFinalizer):
 		return again(r.addFinalizer(ctx, t, obj))
 	case obj.Spec.Suspend:
-		t.start(func(context.Context) time.Time {
+		t.start(clusterOf(obj), func(context.Context) time.Time {
 			t.delivery.Rest()
 			return time.Time{}
 		})
 	default:
-		t.start(func(ctx context.Context) time.Time { return r.advance(ctx, t, req) })
+		t.start(clusterOf(obj), func(ctx context.Context) time.Time { return r.advance(ctx, t, req) })
 	}
 	return reconcile.Result{}, nil
 }
@@ -153,7 +150,7 @@ func (r *Kustomizations) addFinalizer(ctx context.Context, t *tracker, obj *kust
 		return fmt.Errorf("adding the finalizer to Kustomization %s/%s: %w", obj.Namespace, obj.Name, err)
 	}
 	t.journal.wrote(obj.ResourceVersion, after)
-	t.start(func(ctx context.Context) time.Time {
+	t.start(clusterOf(obj), func(ctx context.Context) time.Time {
 		return r.advance(ctx, t, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(obj)})
 	})
 	return nil

@@ -38,8 +38,8 @@ const (
 // that it refers to, its objects in the cluster they were applied to, its clock.
 func (r *Kustomizations) Setup(ctx context.Context, mgr ctrl.Manager, concurrent int) error {
 	r.all.base = ctx
-	r.all.lanes = make(chan struct{}, max(r.Lanes, 1))
-	r.all.track = func(reconcile.Request) *tracker {
+	r.all.width = r.Lanes
+	r.all.track = func() *tracker {
 		j := &journal{client: r.Client, tell: r.Teller, stream: r.Stream, noSuccess: r.NoSuccessEvents}
 		return &tracker{journal: j, delivery: deliver.New(r.Engine, j)}
 	}

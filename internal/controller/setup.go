@@ -50,7 +50,7 @@ func (r *OCIRepositories) Setup(ctx context.Context, mgr ctrl.Manager, concurren
 			},
 		}).
 		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			r.sources.serve(func(req reconcile.Request) { queue.Add(req) })
+			r.sources.serve(func(req reconcile.Request, after time.Duration) { queue.AddAfter(req, after) })
 			return nil
 		})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).

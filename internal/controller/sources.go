@@ -15,37 +15,20 @@ import (
 	"github.com/sluice-dev/sluice/internal/status"
 )
 
-// sources remembers, per object, its run and when the next is due. Losing it
-// in a restart costs one look at each repository, nothing else.
+// sources remembers, per object, its run and when the next is due.
 type sources struct {
-	// base is the context of all runs; wake puts an object back in the queue.
-	base context.Context
-	wake func(reconcile.Request)
-
-	mu   sync.Mutex
-	byID map[reconcile.Request]*tracked
+	registry[*tracked]
+	base context.Context // of all runs
 }
 
 func (all *sources) of(req reconcile.Request) *tracked {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	s, found := all.byID[req]
-	if !found {
-		s = &tracked{base: all.base, wake: func() { all.call(req) }}
-		if all.byID == nil {
-			all.byID = map[reconcile.Request]*tracked{}
-		}
-		all.byID[req] = s
-	}
-	return s
+	return all.registry.of(req, func() *tracked {
+		return &tracked{base: all.base, wake: func() { all.call(req, 0) }}
+	})
 }
 
 func (all *sources) drop(req reconcile.Request) {
-	all.mu.Lock()
-	s := all.byID[req]
-	delete(all.byID, req)
-	all.mu.Unlock()
-	if s != nil {
+	if s, found := all.forget(req); found {
 		s.rest()
 	}
 }
@@ -58,25 +41,7 @@ func (all *sources) nudge(req reconcile.Request, at time.Time) {
 	s.mu.Lock()
 	s.nudged = at
 	s.mu.Unlock()
-	all.call(req)
-}
-
-// call wakes an object. Before the queue is there everything is going to be
-// looked at anyway.
-func (all *sources) call(req reconcile.Request) {
-	all.mu.Lock()
-	wake := all.wake
-	all.mu.Unlock()
-	if wake != nil {
-		wake(req)
-	}
-}
-
-// serve connects the queue that wakes objects.
-func (all *sources) serve(wake func(reconcile.Request)) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	all.wake = wake
+	all.call(req, 0)
 }
 
 // tracked is what is remembered of one object.

@@ -25,18 +25,12 @@ func (p *process) kustomizations(ctx context.Context) error {
 	k := p.Kustomize
 	reconciler := &controller.Kustomizations{
 		Client: p.mgr.GetClient(), Shard: p.shard, Configs: p.configs, Lanes: k.Concurrent,
-		Access: controller.Access{
-			NoCrossNamespace: k.NoCrossNamespace, DefaultServiceAccount: k.DefaultServiceAccount,
-			AllowExternalArtifacts: k.Gates.ExternalArtifacts,
-		},
+		Access: k.access(),
 		Teller: p.teller(kustomizeController), NoSuccessEvents: k.Gates.NoSuccessEvents, Metrics: runMetrics{}, Stream: p.Stream, Log: p.Log,
 	}
-	clusters := cluster.NewClusters(cluster.Options{
-		Base: p.config, UserAgent: "sluice/" + p.Version, OverrideManagers: k.Override,
-		Changed:        func(_ string, owner plan.Owner) { reconciler.Woken(owner) },
-		RequestTimeout: k.RequestTimeout, ConcurrentSSA: k.ConcurrentSSA,
-		AllowExec: k.AllowExec, AllowInsecureTLS: k.AllowInsecureTLS,
-	})
+	options := p.clusters()
+	options.Changed = func(_ string, owner plan.Owner) { reconciler.Woken(owner) }
+	clusters := cluster.NewClusters(options)
 	reads := &controller.Reads{Live: p.mgr.GetAPIReader(), Clusters: targets{clusters}, Access: reconciler.Access}
 	policy, err := p.policy()
 	if err != nil {
@@ -64,6 +58,21 @@ func (p *process) kustomizations(ctx context.Context) error {
 		clusters.Close()
 		return nil
 	}))
+}
+
+func (k KustomizeOptions) access() controller.Access {
+	return controller.Access{
+		NoCrossNamespace: k.NoCrossNamespace, DefaultServiceAccount: k.DefaultServiceAccount, AllowExternalArtifacts: k.Gates.ExternalArtifacts,
+	}
+}
+
+// clusters are the options of connections to clusters.
+func (p *process) clusters() cluster.Options {
+	k := p.Kustomize
+	return cluster.Options{
+		Base: p.config, UserAgent: "sluice/" + p.Version, OverrideManagers: k.Override, RequestTimeout: k.RequestTimeout,
+		ConcurrentSSA: k.ConcurrentSSA, AllowExec: k.AllowExec, AllowInsecureTLS: k.AllowInsecureTLS,
+	}
 }
 
 // bound is the memory that the process tries to stay below.

@@ -30,23 +30,15 @@ func Plan(ctx context.Context, config *rest.Config, o Options, name types.Namesp
 	if err != nil {
 		return nil, deliver.Preview{}, err
 	}
-	k := o.Kustomize
-	clusters := cluster.NewClusters(cluster.Options{
-		Base: config, UserAgent: "sluice/" + o.Version, OverrideManagers: k.Override, RequestTimeout: k.RequestTimeout,
-		ConcurrentSSA: k.ConcurrentSSA, AllowExec: k.AllowExec, AllowInsecureTLS: k.AllowInsecureTLS, NoWatches: true,
-	})
+	options := p.clusters()
+	options.NoWatches = true
+	clusters := cluster.NewClusters(options)
 	defer clusters.Close()
-	r := &controller.Kustomizations{
-		Client: direct, Shard: labels.Everything(),
-		Access: controller.Access{
-			NoCrossNamespace: k.NoCrossNamespace, DefaultServiceAccount: k.DefaultServiceAccount, AllowExternalArtifacts: k.Gates.ExternalArtifacts,
-		},
-		Log: o.Log,
-	}
+	r := &controller.Kustomizations{Client: direct, Shard: labels.Everything(), Access: o.Kustomize.access(), Log: o.Log}
 	reads := &controller.Reads{Live: direct, Clusters: targets{clusters}, Access: r.Access}
 	r.Engine = &deliver.Engine{
 		Builds:  build.NewCache(0),
-		Bundles: flux.New(flux.Options{Localhost: k.Localhost}),
+		Bundles: flux.New(flux.Options{Localhost: o.Kustomize.Localhost}),
 		Values:  reads, Peers: reads, Targets: reads, Claims: r, Policy: policy,
 	}
 	return r.Plan(ctx, name)
